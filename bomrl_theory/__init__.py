@@ -1,0 +1,1 @@
+"""bomrl_theory: is this bound true, how tight is it, and did my change break it?"""

@@ -1,0 +1,1 @@
+"""Within-task adaptation: one file an algorithm, discovered by its ``ALGORITHM``."""

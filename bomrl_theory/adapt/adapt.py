@@ -1,0 +1,88 @@
+"""K-step adaptation: collect once, solve, and repeat K times (THEORY section 1)."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory import adapt as package
+from bomrl_theory.adapt.step import Algorithm, Step
+from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.model import Model
+from bomrl_theory.numbers import FLOATS, Array
+from bomrl_theory.tasks.family import TaskFamily
+
+
+@cache
+def algorithms() -> dict[str, Algorithm]:
+    """Every algorithm of this package, by name: each is one file that defines ``ALGORITHM``."""
+    found = (
+        getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "ALGORITHM", None)
+        for module in pkgutil.iter_modules(package.__path__)
+    )
+    return {algorithm.name: algorithm for algorithm in found if algorithm is not None}
+
+
+def algorithm_named(name: str) -> Algorithm:
+    """The algorithm called ``name``.
+
+    Raises:
+        UnknownName: not registered.
+    """
+    if name not in algorithms():
+        raise UnknownName("algorithm", name, algorithms())
+    return algorithms()[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """The policies along an adaptation.
+
+    Attributes:
+        policies: [K+1, T, S, A]; ``policies[0]`` is the meta-policy, ``policies[-1]`` the adapted one.
+        steps: what each of the K steps returned.
+    """
+
+    policies: Float64[Array, "K T S A"]
+    steps: tuple[Step, ...]
+
+    @property
+    def status(self) -> str:
+        """ "solved" when every step was."""
+        return "solved" if all(step.status == "solved" for step in self.steps) else "stopped"
+
+
+def adapt(
+    family: TaskFamily, phi: Float64[Array, "S A"], algorithm: str | Algorithm, lam: float, *, steps: int = 1
+) -> Adaptation:
+    """Adapt the meta-policy to every task of the family.
+
+    Args:
+        phi: meta-policy [S, A], full support; rows are weights.
+        algorithm: a name or an :class:`Algorithm`.
+        lam: regularisation lambda > 0, in the unit of return.
+        steps: K >= 0.
+
+    Raises:
+        UnknownName: no such algorithm.
+        InvalidTask: lambda not positive and finite, or negative steps.
+    """
+    if not (lam > 0 and np.isfinite(lam)):
+        raise InvalidTask(f"lambda = {lam} must be positive and finite")
+    if steps < 0:
+        raise InvalidTask(f"steps = {steps} must not be negative")
+    chosen = algorithm_named(algorithm) if isinstance(algorithm, str) else algorithm
+    model = Model(family, FLOATS)
+    policies = [np.broadcast_to(phi, (family.tasks, *phi.shape))]
+    taken: list[Step] = []
+    with FLOATS.activated():
+        for _ in range(steps):
+            taken.append(chosen.solve(Evaluation.of(model, policies[-1]), lam))
+            policies.append(taken[-1].policy)
+    return Adaptation(np.stack(policies), tuple(taken))

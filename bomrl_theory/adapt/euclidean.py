@@ -1,0 +1,145 @@
+"""Alg^(3): ``d_3 = |theta - theta_phi|^2`` on softmax parameters, policy-gradient-like.
+
+The penalty does not share the visitation weight, so state s sees ``ell = lambda / nu^phi(s)``; an
+unvisited state stays at phi. With ``u = theta - theta_phi`` (centred: the objective is blind to
+constant shifts, the penalty is smallest at mean zero) each state maximises
+``g(u) = <softmax(theta_phi + u), Q> - ell |u|^2``: strongly concave for large ell, otherwise with
+several local maxima. Every action gets its own start; the best local maximum found is returned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from bomrl_theory.adapt.step import Algorithm, Status, Step
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.policy import from_log_weights
+
+MAXIMUM_ITERATIONS = 100
+STARTS = (0.5, 2.0, 8.0, 32.0, 128.0, 512.0)
+"""Lengths tried along each action's direction to choose that action's start."""
+
+
+def solve(phi: Evaluation, lam: float) -> Step:
+    """Damped Newton from several starts, all tasks and states at once."""
+    tasks, states, actions = phi.pi.shape
+    visited = phi.visited.ravel()
+    nu = phi.nu.ravel()[visited]
+    Q = phi.Q.reshape(-1, actions)[visited]
+    Q = Q - Q.max(axis=-1, keepdims=True)
+    theta = np.log(phi.pi).reshape(-1, actions)[visited]
+    with np.errstate(divide="ignore"):
+        # A visitation of 1e-310 makes lambda / nu overflow; at the largest double the step is zero.
+        ell = np.minimum(lam / nu, np.finfo(np.float64).max / 1e6)
+
+    directions = np.eye(actions) - 1 / actions
+    best = np.zeros_like(theta)
+    best_value = _objective(best, theta, Q, ell)
+    residual = np.zeros(len(best))
+    iterations = 0
+    for direction in (None, *directions):
+        start = np.zeros_like(theta)
+        if direction is not None:
+            trials = np.array(STARTS)[:, None, None] * direction
+            values = np.stack([_objective(trial, theta, Q, ell) for trial in trials])
+            start = trials[values.argmax(axis=0), 0]
+        u, used = _newton(start, theta, Q, ell)
+        iterations = max(iterations, used)
+        value = _objective(u, theta, Q, ell)
+        gain = value > best_value
+        best[gain], best_value[gain] = u[gain], value[gain]
+    residual = np.abs(_fixed_point(best, theta, Q, ell) - best).max(axis=-1) / (1 + np.abs(best).max(axis=-1))
+    worst = float(residual.max(initial=0.0))
+    status: Status = "solved" if worst <= 1e-8 else "stopped"
+    policy = phi.weights.reshape(-1, actions).copy()
+    moved = np.any(best != 0, axis=-1)
+    policy[np.flatnonzero(visited)[moved]] = from_log_weights(theta + best)[moved]
+    return Step(policy.reshape(tasks, states, actions), status, worst, iterations)
+
+
+def _softmax(x: Float64[Array, "N A"]) -> Float64[Array, "N A"]:
+    shifted = np.exp(x - x.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def _objective(
+    u: Float64[Array, "#N A"],
+    theta: Float64[Array, "N A"],
+    Q: Float64[Array, "N A"],
+    ell: Float64[Array, " N"],
+) -> Float64[Array, " N"]:
+    return (_softmax(theta + u) * Q).sum(axis=-1) - ell * (u**2).sum(axis=-1)
+
+
+def _fixed_point(
+    u: Float64[Array, "N A"], theta: Float64[Array, "N A"], Q: Float64[Array, "N A"], ell: Float64[Array, " N"]
+) -> Float64[Array, "N A"]:
+    """``pi (Q - <pi,Q>) / (2 ell)``: equal to u exactly at stationary points."""
+    pi = _softmax(theta + u)
+    return pi * (Q - (pi * Q).sum(axis=-1, keepdims=True)) / (2 * ell[:, None])
+
+
+def _newton(
+    u: Float64[Array, "N A"], theta: Float64[Array, "N A"], Q: Float64[Array, "N A"], ell: Float64[Array, " N"]
+) -> tuple[Float64[Array, "N A"], int]:
+    """Newton's method on g / (2 ell), made ascending by shifting the Hessian, with backtracking."""
+    value = _objective(u, theta, Q, ell)
+    iteration = 0
+    while iteration < MAXIMUM_ITERATIONS:
+        iteration += 1
+        pi = _softmax(theta + u)
+        gain = (Q - (pi * Q).sum(axis=-1, keepdims=True)) / (2 * ell[:, None])
+        gradient = pi * gain - u
+        if np.all(np.abs(gradient) <= 1e-14 * (1 + np.abs(u))):
+            break
+        weighted = pi * gain
+        hessian = weighted[:, :, None] * np.eye(u.shape[-1])
+        hessian -= weighted[:, :, None] * pi[:, None, :] + pi[:, :, None] * weighted[:, None, :]
+        hessian -= np.eye(u.shape[-1])
+        eigenvalues, vectors = np.linalg.eigh(hessian)
+        curvature = np.maximum(np.abs(eigenvalues), 1e-8)
+        projected = np.einsum("nij,ni->nj", vectors, gradient)
+        step = np.einsum("nij,nj->ni", vectors, projected / curvature)
+        length = np.ones(len(u))
+        slack = 4 * np.finfo(np.float64).eps * np.abs(value)  # the last steps gain less than rounding
+        for _ in range(40):
+            trial = u + length[:, None] * step
+            trial_value = _objective(trial, theta, Q, ell)
+            worse = trial_value < value - slack
+            if not worse.any():
+                break
+            length = np.where(worse, length / 2, length)
+        accept = ~worse
+        u = np.where(accept[:, None], trial, u)
+        value = np.where(accept, trial_value, value)
+        if np.all(np.abs(length[:, None] * step)[accept] <= 1e-14):
+            break
+    return u - u.mean(axis=-1, keepdims=True), iteration
+
+
+def divergence(phi: Evaluation, pi: Evaluation) -> Shaped[Array, "T S"]:
+    """``min_c |log pi - log phi - c|^2``: the penalty of the policy, free of the softmax gauge."""
+    change = phi.model.numbers.log(pi.pi / phi.pi)
+    mean = change.sum(axis=-1, keepdims=True) / phi.model.numbers.constant(change.shape[-1])
+    centred = change - mean
+    return (centred * centred).sum(axis=-1)
+
+
+def regularisation(phi: Evaluation, lam: Any) -> Shaped[Array, "T S"]:
+    """``lambda / nu^phi(s)``; zero at unvisited states, where the step stays at phi."""
+    nu = np.where(phi.visited, phi.nu, phi.model.numbers.constant(1))
+    return np.where(phi.visited, lam / nu, phi.model.zero)
+
+
+ALGORITHM = Algorithm(
+    name="euclidean",
+    label="Alg⁽³⁾",
+    summary="|theta - theta_phi|^2 on softmax parameters: policy-gradient-like",
+    solve=solve,
+    divergence=divergence,
+    regularisation=regularisation,
+)

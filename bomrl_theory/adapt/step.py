@@ -1,0 +1,78 @@
+"""What every within-task adaptation algorithm offers, and what one step returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.numbers import Array
+
+Status = Literal["solved", "stopped"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One adaptation step on every task, in float64.
+
+    Attributes:
+        policy: adapted policies [T, S, A], full support.
+        status: "solved", or "stopped" (iteration cap reached; the policy is still valid, and its
+            inner error is measured, not assumed).
+        residual: largest violation of the inner problem's first-order condition over tasks and
+            states, in the unit of probability.
+        iterations: of the inner solver.
+    """
+
+    policy: Float64[Array, "T S A"]
+    status: Status
+    residual: float
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An adaptation algorithm.
+
+    Attributes:
+        name: on the command line.
+        label: in figures and tables.
+        summary: one sentence.
+        solve: from an evaluation of phi in float64 and lambda to a :class:`Step`.
+        divergence: ``d_i(phi, pi)`` [T, S] in any number system, from evaluations of both policies;
+            None for algorithms that do not solve a regularised problem.
+        regularisation: the weight of the divergence at each state [T, S]; None likewise.
+    """
+
+    name: str
+    label: str
+    summary: str
+    solve: Callable[[Evaluation, float], Step]
+    divergence: Callable[[Evaluation, Evaluation], Shaped[Array, "T S"]] | None = None
+    regularisation: Callable[[Evaluation, Any], Shaped[Array, "T S"]] | None = None
+
+    def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Array, "T S"]:
+        """``<pi, Q^phi> - lambda d_i(phi, pi)``, state by state (THEORY section 1).
+
+        Raises:
+            TypeError: the algorithm has no such objective.
+        """
+        if self.divergence is None or self.regularisation is None:
+            raise TypeError(f"{self.name} does not maximise a regularised objective")
+        gain = (pi.pi * phi.Q).sum(axis=-1)
+        return gain - self.regularisation(phi, lam) * self.divergence(phi, pi)
+
+
+def constant_regularisation(phi: Evaluation, lam: Any) -> Shaped[Array, "T S"]:
+    """The same lambda at every state."""
+    return np.full(phi.V.shape, lam, dtype=phi.V.dtype)
+
+
+def kl(p: Evaluation, q: Evaluation) -> Shaped[Array, "T S"]:
+    """``KL(p || q)`` per state; both policies have full support."""
+    ratio = p.pi / q.pi
+    return (p.pi * p.model.numbers.log(ratio)).sum(axis=-1)

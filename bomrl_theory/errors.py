@@ -1,0 +1,42 @@
+"""Errors a user can cause. Each message names the value, the place and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BomrlError(Exception):
+    """Base of every error caused by input; the command line prints it on one line and exits with 2."""
+
+
+class InvalidTask(BomrlError):
+    """A task, a task family or a policy that is not what the theory assumes."""
+
+
+class InvalidFile(BomrlError):
+    """A file that cannot be read or written, or does not follow its documented schema."""
+
+
+class UnknownName(BomrlError):
+    """A name that is not registered. The message offers the closest registered ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        super().__init__(f"unknown {kind} '{name}'; {hint}")
+
+
+class InvalidTheorem(BomrlError):
+    """A theorem file whose declaration is inconsistent."""
+
+
+class MissingExtra(BomrlError):
+    """An optional dependency is not installed. The message holds the exact pip line."""
+
+    def __init__(self, package: str, extra: str):
+        super().__init__(
+            f"this needs the package '{package}', which is not installed; "
+            f"run: python -m pip install 'bomrl-theory[{extra}]'"
+        )

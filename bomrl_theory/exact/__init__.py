@@ -1,0 +1,1 @@
+"""Exact solution: policy evaluation, optima with certificates, and an independent linear program."""

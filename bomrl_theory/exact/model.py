@@ -1,0 +1,58 @@
+"""A task family seen in one number system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jaxtyping import Shaped
+
+from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.tasks.family import TaskFamily
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The family's data, exactly normalised in ``numbers``; use inside ``numbers.activated()``."""
+
+    family: TaskFamily
+    numbers: Numbers
+
+    @cached_property
+    def P(self) -> Shaped[Array, "T S A S"]:
+        """Transition probabilities."""
+        return self._normalised(self.family.P)
+
+    @cached_property
+    def r(self) -> Shaped[Array, "T S A"]:
+        """Rewards."""
+        return self.numbers.load(self.family.r)
+
+    @cached_property
+    def rho(self) -> Shaped[Array, "T S"]:
+        """Start distributions."""
+        return self._normalised(self.family.rho)
+
+    @cached_property
+    def w(self) -> Shaped[Array, " T"]:
+        """Task weights, summing to 1."""
+        return self._normalised(self.family.weights)
+
+    @cached_property
+    def gamma(self) -> Any:
+        """Discount, a scalar."""
+        return self.numbers.constant(self.family.gamma)
+
+    @cached_property
+    def zero(self) -> Any:
+        """Zero as an exact scalar."""
+        return self.numbers.constant(0)
+
+    def action_value(self, V: Shaped[Array, "T S"]) -> Shaped[Array, "T S A"]:
+        """``r + gamma P V``."""
+        return self.r + self.gamma * (self.P * V[:, None, None, :]).sum(axis=-1)
+
+    def _normalised(self, weights: Array) -> Array:
+        loaded = self.numbers.load(weights)
+        return loaded / loaded.sum(axis=-1, keepdims=True)

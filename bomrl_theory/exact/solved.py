@@ -1,0 +1,59 @@
+"""A task family together with its exact solution, seen in every number system and never solved twice."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.model import Model
+from bomrl_theory.exact.solve import Optimum, optimal_policy
+from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.policy import deterministic
+
+RATIONAL_STATES = 600
+"""Beyond this many states exact rational solves take minutes; the optimum is then left uncertified."""
+KEPT_EVALUATIONS = 16
+
+
+class Solved:
+    """Memoises models, the optimum and policy evaluations of one family.
+
+    Args:
+        family: the tasks.
+    """
+
+    def __init__(self, family: TaskFamily):
+        self.family = family
+        self._models: dict[Numbers, Model] = {}
+        self._stars: dict[Numbers, Evaluation] = {}
+        self._evaluations: dict[tuple[Numbers, bytes], Evaluation] = {}
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """pi* of every task; certified up to ``RATIONAL_STATES`` states."""
+        return optimal_policy(self.family, certify=self.family.states <= RATIONAL_STATES)
+
+    def model(self, numbers: Numbers) -> Model:
+        """The family's data in a number system."""
+        return self._models.setdefault(numbers, Model(self.family, numbers))
+
+    def star(self, numbers: Numbers) -> Evaluation:
+        """The evaluation of pi*."""
+        if numbers not in self._stars:
+            weights = deterministic(self.optimum.actions, self.family.actions)
+            self._stars[numbers] = Evaluation.of(self.model(numbers), weights)
+        return self._stars[numbers]
+
+    def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
+        """The evaluation of a policy [S, A] (shared) or [T, S, A]; the last few are kept."""
+        weights = np.ascontiguousarray(np.broadcast_to(policy, self.family.r.shape))
+        key = (numbers, weights.tobytes())
+        if key not in self._evaluations:
+            while len(self._evaluations) >= KEPT_EVALUATIONS:
+                del self._evaluations[next(iter(self._evaluations))]
+            self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
+        return self._evaluations[key]

@@ -1,0 +1,1 @@
+"""The upper level: choosing a meta-policy."""

@@ -1,0 +1,27 @@
+"""The closed-form best meta-policy of THEORY section 7: the weighted barycentre of the optima."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.model import Model
+from bomrl_theory.exact.solve import Optimum
+from bomrl_theory.numbers import FLOATS, Array
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.policy import deterministic, mix_uniform
+
+
+def barycentre(family: TaskFamily, optimum: Optimum, *, uniform_share: float = 0.1) -> Float64[Array, "S A"]:
+    """``phi(a|s) = E_tau[nu*(s) pi*(a|s)] / E_tau[nu*(s)]``, mixed with a little uniform.
+
+    It minimises ``E_tau E_{nu*} KL(pi* || phi)``. States that no optimum visits get the uniform
+    policy. Without mixing it may lack full support.
+    """
+    with FLOATS.activated():
+        star = Evaluation.of(Model(family, FLOATS), deterministic(optimum.actions, family.actions))
+        mass = np.einsum("t,ts,tsa->sa", star.model.w, star.nu, star.pi)
+        total = mass.sum(axis=-1, keepdims=True)
+        policy = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / family.actions)
+    return mix_uniform(policy, uniform_share)

@@ -1,0 +1,1 @@
+"""Tasks: finite discounted MDPs with exact data, and families of them."""

@@ -1,0 +1,24 @@
+"""Multi-armed bandits: one state, so that bounds can be checked by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from bomrl_theory.errors import InvalidTask
+from bomrl_theory.tasks.family import TaskFamily
+
+
+def bandit(*, arms: int = 4, tasks: int = 5, gamma: Any = Fraction(1, 2), rng: np.random.Generator) -> TaskFamily:
+    """One state, ``arms`` actions with rewards uniform in [0, 1], independent across tasks.
+
+    Raises:
+        InvalidTask: fewer than one arm or task.
+    """
+    for name, value in (("arms", arms), ("tasks", tasks)):
+        if value < 1:
+            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    P = np.ones((tasks, 1, arms, 1))
+    return TaskFamily.new(P, rng.random((tasks, 1, arms)), gamma, np.ones(1), name="bandit")

@@ -1,0 +1,113 @@
+"""Families by name: ``NAME[:key=value,...]``, or a path to a family file.
+
+``frozen-lake-high:size=8,slip=0.1`` draws 8x8 maps; ``gymnasium:FrozenLake-v1:map_name=8x8`` reads
+Gymnasium's table; a value list ``is_slippery=true|false`` gives one task for each value.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.tasks.bandit import bandit
+from bomrl_theory.tasks.chain import chain
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.files import load_family
+from bomrl_theory.tasks.frozen_lake import frozen_lake
+from bomrl_theory.tasks.garnet import garnet
+from bomrl_theory.tasks.gymnasium import gymnasium_family
+from bomrl_theory.tasks.random_dense import random_dense
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named family: what it is, and how to draw it."""
+
+    build: Callable[..., TaskFamily]
+    summary: str
+
+
+CATALOGUE: dict[str, Entry] = {
+    "frozen-lake-high": Entry(partial(frozen_lake, "high"), "Frozen Lake, absorbing holes differ by task"),
+    "frozen-lake-low": Entry(partial(frozen_lake, "low"), "Frozen Lake, same moves, marked tiles cost 1"),
+    "garnet": Entry(garnet, "generic random MDPs with a branching factor"),
+    "chain": Entry(chain, "a chain with a tempting start"),
+    "bandit": Entry(bandit, "multi-armed bandits, one state"),
+    "random-dense": Entry(random_dense, "dense random MDPs, rewards of both signs"),
+}
+GYMNASIUM = "gymnasium"
+
+
+def family_named(spec: str, rng: np.random.Generator) -> TaskFamily:
+    """Draw or load the family that ``spec`` describes.
+
+    Raises:
+        UnknownName: no such family (offers close names).
+        InvalidFile, InvalidTask, MissingExtra: the file, a parameter or the environment is invalid.
+    """
+    if spec.endswith((".npz", ".json")) or (Path(spec).is_file() and spec.split(":")[0] not in CATALOGUE):
+        return load_family(spec)
+    name, _, rest = spec.partition(":")
+    if name == GYMNASIUM:
+        env_id, _, rest = rest.partition(":")
+        if not env_id:
+            raise InvalidTask(f"'{spec}' names no environment; write for example {GYMNASIUM}:FrozenLake-v1")
+        family = gymnasium_family(env_id, **_parameters(spec, rest))
+    else:
+        if name not in CATALOGUE:
+            raise UnknownName("family", name, [*CATALOGUE, f"{GYMNASIUM}:ENVIRONMENT"])
+        build = CATALOGUE[name].build
+        parameters = _parameters(spec, rest)
+        known = [p.name for p in inspect.signature(build).parameters.values() if p.name not in ("rng", "variance")]
+        for key in parameters:
+            if key not in known:
+                raise UnknownName(f"parameter of {name}", key, known)
+        try:
+            family = build(**parameters, rng=rng)
+        except (TypeError, ValueError) as error:
+            raise InvalidTask(f"'{spec}': {error}") from None
+    return TaskFamily(family.P, family.r, family.gamma, family.rho, family.weights, spec, family.labels)
+
+
+def _parameters(spec: str, text: str) -> dict[str, Any]:
+    """``"size=8,slip=0.1"`` as keyword arguments."""
+    parameters: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals or not key.isidentifier():
+            raise InvalidTask(f"'{spec}': '{item}' is not key=value")
+        # A decimal gamma means that decimal, not the double nearest to it.
+        choices = [choice if key == "gamma" else _value(choice) for choice in value.split("|")]
+        parameters[key] = choices if len(choices) > 1 else choices[0]
+    return parameters
+
+
+def _value(text: str) -> Any:
+    """A number, true/false, a fraction such as 4/5, or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        pass
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return text
+
+
+def describe() -> dict[str, str]:
+    """Name to summary, for ``bomrl list --families``."""
+    return {name: entry.summary for name, entry in CATALOGUE.items()} | {
+        f"{GYMNASIUM}:ENVIRONMENT": "any Gymnasium toy-text environment",
+        "FILE.npz, FILE.json": "a family file (schema in the documentation)",
+    }

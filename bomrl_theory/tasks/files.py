@@ -1,0 +1,200 @@
+"""Task families on disk: npz and JSON, one schema, exact round-trip.
+
+| key | shape | meaning |
+|---|---|---|
+| ``P`` | [T, S, A, S] | transition probabilities (rows sum to 1 within 1e-9, then normalised exactly) |
+| ``r`` | [T, S, A] | rewards |
+| ``gamma`` | number, or a string such as ``"4/5"`` | discount in [0, 1), exact |
+| ``rho`` | [T, S] or [S] | start distribution |
+| ``weights`` | [T], optional | task weights, equal when left out |
+| ``rows`` | ``"probabilities"`` (default) or ``"weights"`` | with weights, every row is divided by its sum |
+| ``name`` | text, optional | how reports call the family |
+| ``labels`` | [S] texts, optional | state names |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.errors import InvalidFile, InvalidTask
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.family import TaskFamily
+
+KEYS = ("P", "r", "gamma", "rho", "weights", "rows", "name", "labels")
+REQUIRED = ("P", "r", "gamma", "rho")
+MAXIMUM_ENTRIES = 400_000_000
+"""A file that announces a larger P is refused before its memory is asked for (about 3 GiB)."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that replaces it only when the block ends well.
+
+    Raises:
+        InvalidFile: the place cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise InvalidFile(f"cannot write {path}: {error.strerror}; choose a writable place") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise InvalidFile(f"cannot write {path}: {error.strerror}; choose a writable place") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_mapping(family: TaskFamily) -> dict[str, Any]:
+    """The family as the schema's keys, losing nothing."""
+    return {
+        "P": family.P,
+        "r": family.r,
+        "gamma": str(family.gamma),
+        "rho": family.rho,
+        "weights": family.weights,
+        "rows": "weights",
+        "name": family.name,
+        **({"labels": list(family.labels)} if family.labels else {}),
+    }
+
+
+def from_mapping(mapping: dict[str, Any], *, name: str) -> TaskFamily:
+    """Validate a mapping that follows the schema.
+
+    Raises:
+        InvalidTask: a key is missing, unknown or invalid.
+    """
+    for key in mapping:
+        if key not in KEYS:
+            raise InvalidTask(f"unknown key '{key}'; the schema has {', '.join(KEYS)}")
+    for key in REQUIRED:
+        if key not in mapping:
+            raise InvalidTask(f"key '{key}' is missing; the schema needs {', '.join(REQUIRED)}")
+    rows = _plain(mapping.get("rows", "probabilities"))
+    if rows not in ("probabilities", "weights"):
+        raise InvalidTask(f"rows is '{rows}'; it must be 'probabilities' or 'weights'")
+    return TaskFamily.new(
+        mapping["P"],
+        mapping["r"],
+        _plain(mapping["gamma"]),
+        mapping["rho"],
+        mapping.get("weights"),
+        name=str(_plain(mapping.get("name", name))),
+        labels=[str(label) for label in np.asarray(mapping.get("labels", ())).ravel()],
+        row_weights=rows == "weights",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A zero-dimensional NumPy array as the Python scalar it holds."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
+def save_family(family: TaskFamily, path: str | Path) -> None:
+    """Write ``path`` (``.npz`` or ``.json``) whole or not at all.
+
+    Raises:
+        InvalidFile: another ending, or the place cannot be written.
+    """
+    path = Path(path)
+    mapping = to_mapping(family)
+    if path.suffix not in (".npz", ".json"):
+        raise InvalidFile(f"{path}: unknown ending '{path.suffix}'; use .npz or .json")
+    with replacing(path) as temporary:
+        if path.suffix == ".npz":
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **mapping)
+        else:
+            temporary.write_text(json.dumps({k: _listed(v) for k, v in mapping.items()}) + "\n")
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def load_family(path: str | Path) -> TaskFamily:
+    """Read a family file.
+
+    Raises:
+        InvalidFile: unreadable, truncated, too large, or its content breaks the schema (the message
+            names the file, the key and the remedy).
+    """
+    path = Path(path)
+    if path.suffix not in (".npz", ".json"):
+        raise InvalidFile(f"{path}: unknown ending '{path.suffix}'; use .npz or .json")
+    try:
+        mapping = read_npz(path) if path.suffix == ".npz" else read_json(path)
+        return from_mapping(mapping, name=path.stem)
+    except InvalidTask as error:
+        raise InvalidFile(f"{path}: {error}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InvalidFile: unreadable, not JSON, or not an object.
+    """
+    try:
+        mapping = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidFile(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(f"{path} is not valid JSON, perhaps truncated: {error}") from None
+    if not isinstance(mapping, dict):
+        raise InvalidFile(f"{path} holds a {type(mapping).__name__}, not an object with the schema's keys")
+    return mapping
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """The arrays of an npz archive, refusing pickled objects and absurd sizes.
+
+    Raises:
+        InvalidFile: unreadable, truncated or too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            announced = sum(entry.file_size for entry in archive.infolist())
+        if announced > 8 * MAXIMUM_ENTRIES:
+            raise InvalidFile(
+                f"{path} unpacks to {announced / 2**30:.1f} GiB; the limit is {8 * MAXIMUM_ENTRIES / 2**30:.1f} GiB"
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except OSError as error:
+        raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, MemoryError) as error:
+        raise InvalidFile(f"{path} is not a readable npz archive, perhaps truncated: {error}") from None
+
+
+def load_policy(path: str | Path) -> Float64[Array, "S A"]:
+    """A meta-policy [S, A] from an npy file; :func:`check_policy` validates its content.
+
+    Raises:
+        InvalidFile: unreadable, truncated, or not numeric.
+    """
+    path = Path(path)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise InvalidFile(f"{path} is not a readable npy file, perhaps truncated: {error}") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise InvalidFile(f"{path} does not hold one numeric array [S, A]; save it with numpy.save")
+    return np.asarray(array, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""One file a theorem; being here is being registered."""

@@ -1,0 +1,28 @@
+"""What no adaptation gives (THEORY section 5)."""
+
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.constants import Delta_star, gamma, gap_phi, nu_phi, p
+from bomrl_theory.theory.expression import over_states
+from bomrl_theory.theory.small import two_arms
+from bomrl_theory.theory.theorem import Source, Theorem
+
+THEOREM = Theorem(
+    id="no_adaptation-v1",
+    title="Optimality gap without adaptation, total variation form",
+    statement=r"J^* - J(\phi) \le \frac{\Delta^*}{1-\gamma} \sum_s \nu^{\phi}(s)\, \mathrm{TV}(\pi^*, \phi)(s)",
+    source=Source(
+        "bomrl_theory, from the performance difference lemma on pi*'s side",
+        "THEORY section 5",
+        "derived here",
+    ),
+    status="proved",
+    algorithms=("none",),
+    left=gap_phi.symbol,
+    bound=Delta_star.symbol / (1 - gamma.symbol) * over_states(nu_phi.symbol * (1 - p.symbol)),
+    constants=(gap_phi, Delta_star, gamma, nu_phi, p),
+    witness=lambda: Case.new(two_arms(), [[1, 3]], "none"),
+    tightness=1.0,
+    proof="proofs/no_adaptation.md",
+    notes="pi* is deterministic, so TV(pi*, phi)(s) = 1 - phi(a*|s). Attained by one-state tasks with two actions.",
+    steps=None,
+)

@@ -1,0 +1,34 @@
+"""Performance difference lemma: the identity under every bound here."""
+
+from fractions import Fraction
+
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.constants import gamma, nu_plus, per_state, per_task
+from bomrl_theory.theory.expression import over_states
+from bomrl_theory.theory.small import stay_or_leave
+from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
+
+improvement = per_task("improvement", "J(pi+) - J(phi)", "return", lambda m: m.plus.J - m.phi.J)
+g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi.advantage))
+
+THEOREM = Theorem(
+    id="performance_difference-v1",
+    title="Performance difference lemma",
+    statement=r"J(\pi) - J(\phi) = \frac{1}{1-\gamma} \sum_s \nu^{\pi}(s) \langle \pi(s), A^{\phi}(s,\cdot) \rangle",
+    source=Source(
+        "Kakade and Langford 2002, Approximately optimal approximate reinforcement learning",
+        "Lemma 6.1",
+        "from memory",
+    ),
+    status="proved",
+    algorithms=ADAPTING,
+    left=improvement.symbol,
+    relation="==",
+    bound=over_states(nu_plus.symbol * g.symbol) / (1 - gamma.symbol),
+    constants=(improvement, gamma, nu_plus, g),
+    witness=lambda: Case.new(stay_or_leave(), [[1, 9], [1, 1]], "kl-posterior", Fraction(1, 10)),
+    tightness=1.0,
+    proof="proofs/performance_difference.md",
+    notes="An identity: verdicts are decided in exact rational arithmetic, for the adapted policy pi+.",
+    steps=None,
+)

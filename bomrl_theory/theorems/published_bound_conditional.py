@@ -1,0 +1,38 @@
+"""The published form under the condition on lambda that makes it true (THEORY section 4)."""
+
+from bomrl_theory.theorems.published_bound import PUBLISHED, STATEMENT
+from bomrl_theory.theorems.published_bound import THEOREM as UNCONDITIONAL
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.comparator import eta
+from bomrl_theory.theory.constants import A_max, gamma, gap, lam, nu_phi, p, w
+from bomrl_theory.theory.expression import largest_over_states, largest_over_tasks, over_tasks
+from bomrl_theory.theory.small import two_arms
+from bomrl_theory.theory.theorem import Assumption, Source, Theorem
+
+THRESHOLD = largest_over_tasks(A_max.symbol) * (2 - gamma.symbol) / ((1 - gamma.symbol) * (1 + gamma.symbol))
+
+THEOREM = Theorem(
+    id="published_bound_conditional-v1",
+    title="Published form of the bound, lambda above its threshold",
+    statement=STATEMENT + r"\quad \text{if}\quad \lambda \ge \frac{A_{\max}(2-\gamma)}{(1-\gamma)(1+\gamma)}",
+    source=Source(UNCONDITIONAL.source.work, "with the condition of THEORY section 4", "reconstructed"),
+    status="proved",
+    algorithms=("kl-posterior",),
+    left=over_tasks(w.symbol * gap.symbol),
+    bound=PUBLISHED + over_tasks(w.symbol * largest_over_states(eta.symbol)) / (1 - gamma.symbol),
+    constants=(w, gap, lam, gamma, nu_phi, p, A_max, eta),
+    assumptions=(
+        Assumption(
+            "lambda above threshold",
+            r"$\lambda \ge A_{\max}(2-\gamma)/((1-\gamma)(1+\gamma))$ with the largest $A_{\max}$ of all tasks",
+            lam.symbol - THRESHOLD,
+        ),
+    ),
+    witness=lambda: Case.new(two_arms(0), [[2**10, 1]], "kl-posterior", 2),
+    tightness=0.1,
+    proof="proofs/published_bound_conditional.md",
+    notes=(
+        "Under this condition the bound already holds for the unadapted meta-policy, so it cannot show that "
+        "adaptation helps. The term in eta pays for floating-point adaptation."
+    ),
+)

@@ -1,0 +1,1 @@
+"""Theorems as executable objects: expressions, constants, assumptions, registry."""

@@ -1,0 +1,81 @@
+"""A case: everything a theorem speaks about, in exactly representable numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.adapt.adapt import Adaptation, adapt, algorithm_named
+from bomrl_theory.adapt.step import Algorithm
+from bomrl_theory.errors import InvalidTask
+from bomrl_theory.exact.solved import Solved
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import as_doubles, exact_number
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A solved family, a meta-policy, and how it adapts.
+
+    Attributes:
+        solved: the family and its exact solution, shared between cases.
+        phi: meta-policy weights [S, A], positive; exactly normalised.
+        algorithm: how each task adapts.
+        lam: lambda, exact; the solver uses the nearest double, the theorems the exact value.
+        steps: K.
+        origin: where the case comes from, for people.
+    """
+
+    solved: Solved = field(repr=False)
+    phi: Float64[Array, "S A"] = field(repr=False)
+    algorithm: Algorithm
+    lam: Fraction
+    steps: int = 1
+    origin: str = ""
+
+    @classmethod
+    def new(
+        cls,
+        family: TaskFamily | Solved,
+        phi: Any,
+        algorithm: str = "kl-posterior",
+        lam: Any = 1,
+        *,
+        steps: int = 1,
+        origin: str = "",
+    ) -> Case:
+        """Validate and build; ``phi`` may be weights, so ``[[1, 9]]`` is exactly (1/10, 9/10).
+
+        Raises:
+            InvalidTask: phi lacks full support or has the wrong shape; lambda is not positive.
+            UnknownName: no such algorithm.
+        """
+        solved = family if isinstance(family, Solved) else Solved(family)
+        shape = (solved.family.states, solved.family.actions)
+        phi = as_doubles("the meta-policy", phi, ("s", "a"))
+        if phi.shape != shape or not np.all(phi > 0):
+            raise InvalidTask(f"the meta-policy must be positive with shape {list(shape)}; got {phi.tolist()}")
+        exact = exact_number("lambda", lam)
+        if exact <= 0:
+            raise InvalidTask(f"lambda = {lam} must be positive")
+        return cls(solved, phi, algorithm_named(algorithm), exact, steps, origin or solved.family.name)
+
+    @property
+    def family(self) -> TaskFamily:
+        return self.solved.family
+
+    @cached_property
+    def adaptation(self) -> Adaptation:
+        """The float adaptation; theorems speak about its exactly normalised policies."""
+        return adapt(self.family, self.phi, self.algorithm, float(self.lam), steps=self.steps)
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        how = self.algorithm.name if self.algorithm.name == "none" else f"{self.algorithm.name}, lambda = {self.lam}"
+        return f"{self.origin}; {how}" + (f", {self.steps} steps" if self.steps != 1 else "")

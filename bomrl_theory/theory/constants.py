@@ -1,0 +1,124 @@
+"""The constants of the bounds: a symbol, what it means, its unit, and how a case measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bomrl_theory.numbers import Array
+from bomrl_theory.theory.expression import Expr, name_of, s, tau
+from bomrl_theory.theory.measured import Measured
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One quantity of a bound.
+
+    Attributes:
+        symbol: a symbol, or a symbol indexed by tau, or by tau and s.
+        meaning: for people.
+        unit: "return", "reward", "nats", "1" (dimensionless)...
+        measure: from a :class:`Measured` case to a scalar, [T] or [T, S], as the symbol is indexed.
+    """
+
+    symbol: Expr
+    meaning: str
+    unit: str
+    measure: Callable[[Measured], Any]
+
+    @property
+    def name(self) -> str:
+        return name_of(self.symbol)
+
+
+def _indexed(name: str, assumptions: dict[str, bool]) -> Any:
+    options: dict[str, Any] = {**assumptions} or {"real": True}
+    return sp.IndexedBase(name, **options)
+
+
+def per_task(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+    """A constant indexed by tau."""
+    return Constant(_indexed(name, assumptions)[tau], meaning, unit, measure)
+
+
+def per_state(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+    """A constant indexed by tau and s."""
+    return Constant(_indexed(name, assumptions)[tau, s], meaning, unit, measure)
+
+
+def scalar(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+    """A constant of the whole case."""
+    return Constant(sp.Symbol(name, **(assumptions or {"real": True})), meaning, unit, measure)
+
+
+def values(constants: Iterable[Constant], measured: Measured) -> dict[str, Array]:
+    """Measure all constants once, shaped for the expression walker: [T or 1, S or 1]."""
+    for constant in constants:
+        if constant not in measured.memo:
+            value = constant.measure(measured)
+            array = np.asarray(value, dtype=None if isinstance(value, np.ndarray | float) else object)
+            measured.memo[constant] = array.reshape(array.shape + (1,) * (2 - array.ndim))
+    return {constant.name: measured.memo[constant] for constant in constants}
+
+
+gamma = scalar("gamma", "discount", "1", lambda m: m.model.gamma, nonnegative=True)
+lam = scalar("lambda", "regularisation of the adaptation step", "return", lambda m: m.lam, positive=True)
+w = per_task("w", "task weight", "1", lambda m: m.model.w, positive=True)
+rho = per_state("rho", "start distribution", "1", lambda m: m.model.rho, nonnegative=True)
+nu_phi = per_state("nu_phi", "discounted visitation of phi", "1", lambda m: m.phi.nu, nonnegative=True)
+nu_star = per_state("nu_star", "discounted visitation of pi*", "1", lambda m: m.star.nu, nonnegative=True)
+nu_plus = per_state("nu_plus", "discounted visitation of pi+", "1", lambda m: m.plus.nu, nonnegative=True)
+p = per_state(
+    "p",
+    "phi(a*|s): what the meta-policy gives the optimal action",
+    "1",
+    lambda m: m.at_star(m.phi.pi),
+    positive=True,
+)
+a = per_state("a", "advantage of the optimal action under phi", "return", lambda m: m.at_star(m.phi.advantage))
+D = per_state(
+    "D",
+    "P_{pi*}(V* - V^phi): the meta-policy's gap one optimal step ahead",
+    "return",
+    lambda m: m.lookahead_gap,
+    nonnegative=True,
+)
+gap = per_task(
+    "gap",
+    "J* - J(pi+): optimality gap after adaptation",
+    "return",
+    lambda m: m.star.J - m.plus.J,
+    nonnegative=True,
+)
+gap_phi = per_task(
+    "gap_phi",
+    "J* - J(phi): optimality gap without adaptation",
+    "return",
+    lambda m: m.star.J - m.phi.J,
+    nonnegative=True,
+)
+Delta = per_task(
+    "Delta",
+    "max_s span Q^phi(s,.)",
+    "return",
+    lambda m: m.numbers.largest(m.span(m.phi.Q), -1),
+    nonnegative=True,
+)
+Delta_star = per_task(
+    "Delta_star",
+    "max_{s,a} (V*(s) - Q*(s,a))",
+    "return",
+    lambda m: m.numbers.largest(m.numbers.largest(-m.star.advantage, -1), -1),
+    nonnegative=True,
+)
+A_max = per_task(
+    "A_max",
+    "max |A^phi|",
+    "return",
+    lambda m: m.numbers.largest(m.numbers.largest(m.numbers.maximum(m.phi.advantage, -m.phi.advantage), -1), -1),
+    nonnegative=True,
+)

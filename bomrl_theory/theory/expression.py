@@ -1,0 +1,167 @@
+"""The language of bounds: one SymPy tree, evaluated in any number system by our own walker.
+
+Quantities of a case are symbols, or symbols indexed by the task ``tau`` and the state ``s``. Sums and
+maxima run over all tasks or states. SymPy's own ``lambdify`` would print ``Rational(1, 3)`` as a
+double; the walker keeps every constant exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+import sympy as sp
+from jaxtyping import Shaped
+from sympy.printing.latex import LatexPrinter
+
+from bomrl_theory.errors import InvalidTheorem
+from bomrl_theory.numbers import Array, Numbers
+
+Expr: TypeAlias = Any
+"""A SymPy expression. SymPy's own annotations are too narrow for the trees that it builds."""
+
+tau = sp.Symbol("tau", integer=True, positive=True)
+s = sp.Symbol("s", integer=True, positive=True)
+T = sp.Symbol("T", integer=True, positive=True)
+S = sp.Symbol("S", integer=True, positive=True)
+AXES = {tau: 0, s: 1}
+
+
+class Largest(sp.Function):
+    """``Largest(expression, s)``: the maximum over all states (or tasks, with tau)."""
+
+    nargs = 2
+
+    def _latex(self, printer: LatexPrinter) -> str:
+        body, index = self.args
+        return rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+
+
+def over_states(expression: Expr) -> Expr:
+    """``sum_s expression``."""
+    return sp.Sum(expression, (s, 1, S))
+
+
+def over_tasks(expression: Expr) -> Expr:
+    """``sum_tau expression``."""
+    return sp.Sum(expression, (tau, 1, T))
+
+
+def largest_over_states(expression: Expr) -> Expr:
+    """``max_s expression``."""
+    return Largest(expression, s)
+
+
+def largest_over_tasks(expression: Expr) -> Expr:
+    """``max_tau expression``."""
+    return Largest(expression, tau)
+
+
+def free_indices(expression: Expr) -> set[Expr]:
+    """Which of tau and s the expression still depends on."""
+    if isinstance(expression, sp.Indexed):
+        return set(expression.indices) & set(AXES)
+    if isinstance(expression, sp.Sum):
+        return free_indices(expression.function) - {limit[0] for limit in expression.limits}
+    if isinstance(expression, Largest):
+        return free_indices(expression.args[0]) - {expression.args[1]}
+    return set().union(*(free_indices(argument) for argument in expression.args))
+
+
+def name_of(symbol: Expr) -> str:
+    """The name of a quantity, indexed or not."""
+    return symbol.base.name if isinstance(symbol, sp.Indexed) else symbol.name  # pyright: ignore
+
+
+def quantities(expression: Expr) -> set[str]:
+    """Names of the quantities that the expression reads."""
+    names = {name_of(indexed) for indexed in expression.atoms(sp.Indexed)}
+    bases = {base.label for base in expression.atoms(sp.IndexedBase)}
+    return names | {symbol.name for symbol in expression.atoms(sp.Symbol) - bases - {tau, s, T, S}}
+
+
+def evaluate(expression: Expr, values: Mapping[str, Array], numbers: Numbers) -> Shaped[Array, "..."]:
+    """Walk the tree.
+
+    Args:
+        expression: built from symbols, ``+ * / **``, log, exp, sqrt, Max, Min, Abs, :class:`Largest` and sums.
+        values: for each quantity an array of shape [1, 1], [T, 1], [1, S] or [T, S].
+        numbers: the number system of the values; must be activated.
+
+    Returns:
+        An array [T or 1, S or 1], by which indices are left free.
+
+    Raises:
+        InvalidTheorem: the tree holds something the language does not have.
+    """
+    if isinstance(expression, sp.Indexed):
+        return values[name_of(expression)]
+    if isinstance(expression, sp.Symbol):
+        return values[expression.name]
+    if isinstance(expression, sp.Rational):
+        return _constant(Fraction(int(expression.p), int(expression.q)), numbers)
+    if isinstance(expression, sp.Sum):
+        (index, _, _), *others = expression.limits
+        if others or index not in AXES:
+            raise InvalidTheorem(f"sum over {expression.limits}: use over_states or over_tasks")
+        body = evaluate(expression.function, values, numbers)
+        return body.sum(axis=AXES[index], keepdims=True)
+    if isinstance(expression, Largest):
+        body, index = expression.args
+        return numbers.largest(evaluate(body, values, numbers), 0 if index == tau else 1, keepdims=True)
+    arguments = [evaluate(argument, values, numbers) for argument in expression.args]
+    return _apply(expression, arguments, numbers)
+
+
+def _apply(expression: Expr, arguments: list[Array], numbers: Numbers) -> Array:
+    match expression:
+        case sp.Add():
+            total = arguments[0]
+            for term in arguments[1:]:
+                total = total + term
+            return total
+        case sp.Mul():
+            product = arguments[0]
+            for factor in arguments[1:]:
+                product = numbers.multiply(product, factor)
+            return product
+        case sp.Pow():
+            return _power(arguments[0], expression.args[0], expression.args[1], arguments[1], numbers)
+        case sp.exp():
+            return numbers.exp(arguments[0])
+        case sp.log():
+            return numbers.log(arguments[0])
+        case sp.Max() | sp.Min():
+            sign = 1 if isinstance(expression, sp.Max) else -1
+            result = sign * arguments[0]
+            for argument in arguments[1:]:
+                result = numbers.maximum(*np.broadcast_arrays(result, sign * argument))
+            return sign * result
+        case sp.Abs():
+            return numbers.maximum(arguments[0], -arguments[0])
+    raise InvalidTheorem(f"the language of bounds has no {type(expression).__name__}: {expression}")
+
+
+def _power(base: Array, base_tree: Expr, exponent: Expr, value: Array, numbers: Numbers) -> Array:
+    if base_tree == sp.E:
+        return numbers.exp(value)
+    if isinstance(exponent, sp.Integer):
+        power = int(exponent)
+        if power < 0:
+            base, power = _constant(Fraction(1), numbers) / base, -power
+        result = base
+        for _ in range(power - 1):
+            result = result * base
+        return result
+    if exponent == sp.Rational(1, 2):
+        return numbers.sqrt(base)
+    if exponent == sp.Rational(-1, 2):
+        return _constant(Fraction(1), numbers) / numbers.sqrt(base)
+    raise InvalidTheorem(f"power {exponent} of {base_tree}: use whole powers and square roots")
+
+
+def _constant(value: Fraction, numbers: Numbers) -> Array:
+    constant = numbers.constant(value)
+    return np.full((1, 1), constant, dtype=np.float64 if isinstance(constant, float) else object)

@@ -1,0 +1,82 @@
+"""What can be measured on a case, in one number system (THEORY section 0's symbols)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.model import Model
+from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.theory.case import Case
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The quantities of a case; each is computed when first asked for, inside ``numbers.activated()``."""
+
+    case: Case
+    numbers: Numbers
+    memo: dict[Any, Array] = field(default_factory=dict, repr=False)
+    """Constants already measured."""
+
+    @property
+    def model(self) -> Model:
+        return self.case.solved.model(self.numbers)
+
+    @property
+    def star(self) -> Evaluation:
+        """Evaluation of pi*."""
+        return self.case.solved.star(self.numbers)
+
+    @property
+    def phi(self) -> Evaluation:
+        """Evaluation of the meta-policy."""
+        return self.case.solved.evaluate(self.case.phi, self.numbers)
+
+    @cached_property
+    def plus(self) -> Evaluation:
+        """Evaluation of the adapted policies."""
+        return self.case.solved.evaluate(self.case.adaptation.policies[-1], self.numbers)
+
+    @property
+    def a_star(self) -> Int[Array, "T S"]:
+        """The optimal actions."""
+        return self.case.solved.optimum.actions
+
+    @cached_property
+    def lam(self) -> Any:
+        """lambda, a scalar."""
+        return self.numbers.constant(self.case.lam)
+
+    def at_star(self, values: Shaped[Array, "T S A"]) -> Shaped[Array, "T S"]:
+        """``values(s, a*(s))``."""
+        return np.take_along_axis(values, self.a_star[..., None], axis=-1)[..., 0]
+
+    def span(self, values: Shaped[Array, "T S A"]) -> Shaped[Array, "T S"]:
+        """``max_a - min_a``."""
+        return self.numbers.largest(values, -1) + self.numbers.largest(-values, -1)
+
+    @cached_property
+    def lookahead_gap(self) -> Shaped[Array, "T S"]:
+        """``P_{pi*}(V* - V^phi)``."""
+        P_star = np.take_along_axis(self.model.P, self.a_star[..., None, None], axis=2)[:, :, 0]
+        return (P_star * (self.star.V - self.phi.V)[:, None, :]).sum(axis=-1)
+
+    @cached_property
+    def soft_value(self) -> Shaped[Array, "T S"]:
+        """``lambda log sum_a phi(a|s) exp(Q^phi(s,a)/lambda)``: the exact maximum of Alg^(2)'s objective."""
+        reference = self.at_star(self.phi.Q)
+        shifted = self.numbers.exp((self.phi.Q - reference[..., None]) / self.lam)
+        return reference + self.lam * self.numbers.log((self.phi.pi * shifted).sum(axis=-1))
+
+    @cached_property
+    def largest_gap(self) -> Shaped[Array, " T"]:
+        """``(max r - min r)/(1-gamma)``: no policy can be further from the optimum."""
+        flat = self.model.r.reshape(len(self.model.r), -1)
+        spread = self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)
+        return spread / (1 - self.model.gamma)

@@ -1,0 +1,31 @@
+"""Small families, built by hand, that several theorems use as witnesses."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from bomrl_theory.tasks.family import TaskFamily
+
+
+def corridor(gamma: Any = Fraction(9, 10)) -> TaskFamily:
+    """State 0 leads to state 1 by either action; there action 0 earns 1 and action 1 nothing, forever.
+
+    All that adaptation can gain lies one step ahead of the start, where the contraction bound lets
+    it gain nothing: with a large lambda the bound is attained.
+    """
+    P = [[[[0, 1], [0, 1]], [[0, 1], [0, 1]]]]
+    r = [[[0, 0], [1, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="corridor")
+
+
+def stay_or_leave(gamma: Any = Fraction(4, 5)) -> TaskFamily:
+    """State 0: stay (reward 1) or leave (reward 0) to the absorbing state 1, which also pays 1."""
+    P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
+    r = [[[1, 0], [1, 1]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="stay-or-leave")
+
+
+def two_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+    """One state; arm 0 pays 1, arm 1 pays 0."""
+    return TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], gamma, [1], name="two-arms")

@@ -1,0 +1,131 @@
+"""A theorem: everything the package knows about one bound, declared in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import sympy as sp
+
+from bomrl_theory.adapt.adapt import algorithms as known_algorithms
+from bomrl_theory.errors import InvalidTheorem
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.constants import Constant
+from bomrl_theory.theory.expression import Expr, free_indices, quantities, s, tau
+
+Status = Literal["proved", "refuted", "conjectured"]
+ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
+"""Every algorithm that adapts."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a statement comes from.
+
+    Attributes:
+        work: author, year, title.
+        place: theorem, lemma or section number there.
+        obtained: "derived here", "as published", "reconstructed" or "from memory": how the wording and
+            the constants came to us.
+    """
+
+    work: str
+    place: str
+    obtained: Literal["derived here", "as published", "reconstructed", "from memory"]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A checkable condition: ``margin >= 0`` for every task of the case.
+
+    Attributes:
+        name: short, for tables.
+        statement: for people, LaTeX allowed between dollar signs.
+        margin: an expression in the theorem's constants.
+    """
+
+    name: str
+    statement: str
+    margin: Expr
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A bound (or identity) with its constants, assumptions, source and witness.
+
+    Attributes:
+        id: ``name-vN``; a changed statement or constant is a new version.
+        title: one line.
+        statement: LaTeX of the full statement.
+        source: where it comes from.
+        status: "proved" (a violation is an error), "refuted" (a violation is expected, by the
+            witness at least) or "conjectured".
+        algorithms: the adaptation algorithms it speaks about; ``("none",)`` for the unadapted policy.
+        left, relation, bound: what is claimed, as expressions in the constants.
+        constants: every quantity that the expressions read.
+        assumptions: conditions beyond a valid case; where one fails the verdict is OUT OF SCOPE.
+        witness: the case with the largest known left/bound; for a refuted theorem its counterexample.
+        tightness: a lower bound on left/bound at the witness, tested.
+        proof: path of the readable proof in the repository, or None.
+        notes: what a reader must know besides.
+        steps: the number of adaptation steps it speaks about; None for any.
+    """
+
+    id: str
+    title: str
+    statement: str
+    source: Source
+    status: Status
+    algorithms: tuple[str, ...]
+    left: Expr
+    bound: Expr
+    constants: tuple[Constant, ...]
+    witness: Callable[[], Case]
+    tightness: float
+    relation: Literal["<=", "=="] = "<="
+    assumptions: tuple[Assumption, ...] = ()
+    proof: str | None = None
+    notes: str = ""
+    steps: int | None = 1
+
+    def __post_init__(self) -> None:
+        name, dash, version = self.id.rpartition("-v")
+        if not (name and dash and version.isdigit()):
+            raise InvalidTheorem(f"id '{self.id}' must read name-vN, for example my_bound-v1")
+        declared = {constant.name for constant in self.constants}
+        margins = [assumption.margin for assumption in self.assumptions]
+        for expression in (self.left, self.bound, *margins):
+            missing = quantities(sp.sympify(expression)) - declared
+            if missing:
+                raise InvalidTheorem(
+                    f"{self.id}: {', '.join(sorted(missing))} not among its constants; add them to constants=(...)"
+                )
+            if s in free_indices(sp.sympify(expression)):
+                raise InvalidTheorem(f"{self.id}: {expression} depends on the state; sum or maximise over s")
+        for algorithm in self.algorithms:
+            if algorithm not in known_algorithms():
+                raise InvalidTheorem(f"{self.id}: unknown algorithm '{algorithm}'")
+        if not self.algorithms:
+            raise InvalidTheorem(f"{self.id}: name at least one algorithm ('none' for the unadapted policy)")
+
+    @property
+    def name(self) -> str:
+        """The id without its version."""
+        return self.id.rpartition("-v")[0]
+
+    @cached_property
+    def scope(self) -> Literal["task", "family"]:
+        """Whether it claims something of every task, or of the average over the family."""
+        return "task" if tau in free_indices(self.left) | free_indices(self.bound) else "family"
+
+    def covers(self, case: Case) -> bool:
+        """Whether the theorem speaks about this kind of adaptation at all."""
+        if case.algorithm.name not in self.algorithms:
+            return False
+        return self.steps is None or case.algorithm.name == "none" or case.steps == self.steps
+
+    def scaled(self, factor: Expr | float) -> Theorem:
+        """The same claim with ``factor`` times the bound: for mutation tests and tightness."""
+        return replace(self, bound=sp.nsimplify(factor, rational=True) * self.bound)

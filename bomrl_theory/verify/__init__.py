@@ -1,0 +1,1 @@
+"""Where gap and bound meet: verdicts, runs, counterexamples."""

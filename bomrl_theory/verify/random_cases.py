@@ -1,0 +1,73 @@
+"""Random cases that leave no corner out: the draw behind ``bomrl verify --cases``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.exact.solved import Solved
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.theorem import ADAPTING
+
+DISCOUNTS = (0, Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(99, 100), Fraction(999, 1000))
+LARGEST_STATES, LARGEST_ACTIONS, LARGEST_TASKS = 8, 4, 5
+
+
+def random_family(rng: np.random.Generator, *, name: str = "random") -> TaskFamily:
+    """A small family: sparse, deterministic or dense rows, tied actions, degenerate starts.
+
+    1 to 8 states, 1 to 4 actions, 1 to 5 tasks; gamma from 0 to 0.999.
+    """
+    T = int(rng.integers(1, LARGEST_TASKS + 1))
+    S = int(rng.integers(1, LARGEST_STATES + 1))
+    A = int(rng.integers(1, LARGEST_ACTIONS + 1))
+    P = _weights(rng, (T, S, A), S)
+    if rng.random() < 0.3:  # tasks that differ in rewards only
+        P = np.broadcast_to(P[:1], P.shape).copy()
+    small_numbers = rng.random() < 0.5
+    r = rng.integers(-2, 3, (T, S, A)).astype(float) if small_numbers else rng.normal(size=(T, S, A))
+    if A > 1 and rng.random() < 0.3:  # ties: one action copies another
+        state = rng.integers(S)
+        P[:, state, 1], r[:, state, 1] = P[:, state, 0], r[:, state, 0]
+    rho = _weights(rng, (T,), S)
+    weights = rng.integers(1, 5, T).astype(float)
+    gamma = DISCOUNTS[rng.integers(len(DISCOUNTS))]
+    return TaskFamily.new(P, r, gamma, rho, weights, name=name, row_weights=True)
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, ...], states: int) -> Float64[Array, "..."]:
+    """Rows of weights: deterministic, sparse with small whole numbers, or dense."""
+    kind = rng.integers(3)
+    if kind == 0:
+        return np.eye(states)[rng.integers(states, size=shape)]
+    if kind == 1:
+        rows = rng.integers(0, 4, (*shape, states)) * (rng.random((*shape, states)) < 0.5)
+        empty = rows.sum(axis=-1) == 0
+        rows[empty, rng.integers(states)] = 1
+        return rows.astype(float)
+    return rng.dirichlet(np.ones(states), shape)
+
+
+def random_policy(rng: np.random.Generator, states: int, actions: int) -> Float64[Array, "S A"]:
+    """From uniform to nearly deterministic (down to probabilities of 1e-12)."""
+    concentration = 10 ** rng.uniform(-1.5, 1)
+    return rng.dirichlet(np.full(actions, concentration), states) + 1e-12
+
+
+def random_lambda(rng: np.random.Generator) -> Fraction:
+    """Log-uniform from 1e-4 to 1e3, with a few significant digits so that it reads well."""
+    return Fraction(f"{10 ** rng.uniform(-4, 3):.3g}")
+
+
+def random_cases(rng: np.random.Generator, families: int) -> Iterator[Case]:
+    """Each family with one meta-policy, unadapted and with every algorithm, each at its own lambda."""
+    for index in range(families):
+        solved = Solved(random_family(rng, name=f"random {index}"))
+        phi = random_policy(rng, solved.family.states, solved.family.actions)
+        for algorithm in ("none", *ADAPTING):
+            yield Case.new(solved, phi, algorithm, random_lambda(rng))
