@@ -14,7 +14,7 @@ THEOREM = Theorem(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + \frac{a(s)}{1-p+p e^t}"
         r" + \frac{\lambda}{\nu^{\phi}(s)} t^2 \left(1-\frac1A\right) \right], \quad p = \phi(a^*|s)"
     ),
-    source=Source("bomrl_theory", "THEORY section 2, i = 3, a priori", "derived here"),
+    source=Source("bomrl_theory", "theory section 2, i = 3, a priori", "derived here"),
     status="proved",
     algorithms=("euclidean",),
     left=gap.symbol,

@@ -14,7 +14,7 @@ THEOREM = Theorem(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s)"
         r" + \lambda\, \mathrm{KL}(\pi^* \| \phi)(s) \right]"
     ),
-    source=Source("bomrl_theory", "THEORY section 2, i = 2, a priori", "derived here"),
+    source=Source("bomrl_theory", "theory section 2, i = 2, a priori", "derived here"),
     status="proved",
     algorithms=("kl-posterior",),
     left=gap.symbol,

@@ -14,7 +14,7 @@ THEOREM = Theorem(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + \epsilon a(s) + \lambda"
         r" \left( p \log \frac{p}{1-\epsilon(1-p)} - (1-p) \log \epsilon \right) \right], \quad p = \phi(a^*|s)"
     ),
-    source=Source("bomrl_theory", "THEORY section 2, i = 1, a priori", "derived here"),
+    source=Source("bomrl_theory", "theory section 2, i = 1, a priori", "derived here"),
     status="proved",
     algorithms=("kl-prior",),
     left=gap.symbol,

@@ -14,7 +14,7 @@ THEOREM = Theorem(
         r"\mathbb{E}_\tau [J^* - J(\pi^+)] \le \mathbb{E}_\tau \sum_s \rho(s)"
         r" \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + e_i(s) \right]"
     ),
-    source=Source("bomrl_theory", "THEORY section 2, averaged over tasks, i = 1, 2, 3", "derived here"),
+    source=Source("bomrl_theory", "theory section 2, averaged over tasks, i = 1, 2, 3", "derived here"),
     status="proved",
     algorithms=("kl-prior", "kl-posterior", "euclidean"),
     left=over_tasks(w.symbol * gap.symbol),

@@ -42,7 +42,7 @@ THEOREM = Theorem(
     ),
     source=Source(
         "bomrl_theory, after Xiao 2022, On the convergence rates of policy gradient methods",
-        "THEORY section 3",
+        "theory section 3",
         "derived here",
     ),
     status="proved",

@@ -12,7 +12,7 @@ THEOREM = Theorem(
     statement=r"J^* - J(\phi) \le \frac{\Delta^*}{1-\gamma} \sum_s \nu^{\phi}(s)\, \mathrm{TV}(\pi^*, \phi)(s)",
     source=Source(
         "bomrl_theory, from the performance difference lemma on pi*'s side",
-        "THEORY section 5",
+        "theory section 5",
         "derived here",
     ),
     status="proved",

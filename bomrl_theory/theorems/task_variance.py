@@ -58,7 +58,7 @@ THEOREM = Theorem(
         r"\mathbb{E}_\tau [J^* - J(\pi^+)] \le \frac{\max(\max_\tau \Delta_\tau, \lambda)}{1-\gamma}"
         r" \left( \mathrm{Var} + \mathbb{E}_\tau \mathbb{E}_{\nu^*} \mathrm{KL}(\bar\phi \| \phi) \right)"
     ),
-    source=Source("bomrl_theory", "THEORY section 7, for every meta-policy", "derived here"),
+    source=Source("bomrl_theory", "theory section 7, for every meta-policy", "derived here"),
     status="proved",
     algorithms=("kl-posterior",),
     left=over_tasks(w.symbol * gap.symbol),
