@@ -20,6 +20,7 @@ from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.policy import from_log_weights
 
 MAXIMUM_ITERATIONS = 100
+MAXIMUM_HALVINGS = 40
 STARTS = (0.5, 2.0, 8.0, 32.0, 128.0, 512.0)
 """Lengths tried along each action's direction to choose that action's start."""
 
@@ -106,7 +107,9 @@ def _newton(
         step = np.einsum("nij,nj->ni", vectors, projected / curvature)
         length = np.ones(len(u))
         slack = 4 * np.finfo(np.float64).eps * np.abs(value)  # the last steps gain less than rounding
-        for _ in range(40):
+        trial, trial_value = u, value
+        worse = np.ones(len(u), dtype=bool)
+        for _ in range(MAXIMUM_HALVINGS):
             trial = u + length[:, None] * step
             trial_value = _objective(trial, theta, Q, ell)
             worse = trial_value < value - slack

@@ -57,3 +57,9 @@ class Solved:
                 del self._evaluations[next(iter(self._evaluations))]
             self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
         return self._evaluations[key]
+
+    def forget(self) -> None:
+        """Drop every memoised value but the optimum; they come back when asked for."""
+        self._models.clear()
+        self._stars.clear()
+        self._evaluations.clear()

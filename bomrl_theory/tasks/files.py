@@ -120,10 +120,11 @@ def save_family(family: TaskFamily, path: str | Path) -> None:
             with temporary.open("wb") as file:
                 np.savez_compressed(file, **mapping)
         else:
-            temporary.write_text(json.dumps({k: _listed(v) for k, v in mapping.items()}) + "\n")
+            temporary.write_text(json.dumps({k: listed(v) for k, v in mapping.items()}) + "\n")
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """An array as nested lists, anything else as it is: for JSON."""
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 

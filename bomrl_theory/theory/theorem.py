@@ -12,8 +12,8 @@ import sympy as sp
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import Constant
-from bomrl_theory.theory.expression import Expr, free_indices, quantities, s, tau
+from bomrl_theory.theory.constants import Constant, w
+from bomrl_theory.theory.expression import Expr, free_indices, largest_over_tasks, over_tasks, quantities, s, tau
 
 Status = Literal["proved", "refuted", "conjectured"]
 ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
@@ -125,6 +125,20 @@ class Theorem:
         if case.algorithm.name not in self.algorithms:
             return False
         return self.steps is None or case.algorithm.name == "none" or case.steps == self.steps
+
+    def averaged(self) -> Theorem:
+        """The claim about the expectation over tasks that follows from a claim about every task."""
+        if self.scope == "family":
+            return self
+        return replace(
+            self,
+            left=over_tasks(w.symbol * self.left),
+            bound=over_tasks(w.symbol * self.bound),
+            assumptions=tuple(
+                replace(assumption, margin=-largest_over_tasks(-assumption.margin)) for assumption in self.assumptions
+            ),
+            constants=self.constants if w in self.constants else (*self.constants, w),
+        )
 
     def scaled(self, factor: Expr | float) -> Theorem:
         """The same claim with ``factor`` times the bound: for mutation tests and tightness."""

@@ -64,10 +64,17 @@ def random_lambda(rng: np.random.Generator) -> Fraction:
     return Fraction(f"{10 ** rng.uniform(-4, 3):.3g}")
 
 
-def random_cases(rng: np.random.Generator, families: int) -> Iterator[Case]:
-    """Each family with one meta-policy, unadapted and with every algorithm, each at its own lambda."""
-    for index in range(families):
-        solved = Solved(random_family(rng, name=f"random {index}"))
-        phi = random_policy(rng, solved.family.states, solved.family.actions)
-        for algorithm in ("none", *ADAPTING):
-            yield Case.new(solved, phi, algorithm, random_lambda(rng))
+def random_adaptations(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
+    """One random meta-policy, unadapted and with every algorithm, each at its own lambda."""
+    phi = random_policy(rng, solved.family.states, solved.family.actions)
+    for algorithm in ("none", *ADAPTING):
+        yield Case.new(solved, phi, algorithm, random_lambda(rng), origin=origin)
+
+
+def random_cases(seeds: np.random.SeedSequence, families: int) -> Iterator[Case]:
+    """Random families, each from its own stream, under one random meta-policy."""
+    for index, stream in enumerate(seeds.spawn(families)):
+        rng = np.random.default_rng(stream)
+        solved = Solved(random_family(rng, name=f"random family {index}"))
+        yield from random_adaptations(solved, rng, solved.family.name)
+        solved.forget()

@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
+from bomrl_theory.numbers import Numbers
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
-from bomrl_theory.verify.random_cases import random_cases
+from bomrl_theory.verify.random_cases import random_adaptations, random_cases
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, judge, tightest
 
 DEFAULT_FAMILIES = (
@@ -45,19 +48,18 @@ class TheoremResult:
     """What a run found out about one theorem."""
 
     theorem: Theorem
-    verdicts: list[Verdict] = field(default_factory=list)
-    counterexample: tuple[Case, Verdict] | None = None
+    records: list[tuple[Case, Verdict]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, case: Case, verdicts: Sequence[Verdict], seconds: float) -> None:
-        """Record verdicts and keep the counterexample with the smallest family."""
-        self.verdicts.extend(verdicts)
-        self.seconds += seconds
-        for verdict in verdicts:
-            if verdict.outcome is Outcome.VIOLATED and (
-                self.counterexample is None or _size(case) < _size(self.counterexample[0])
-            ):
-                self.counterexample = (case, verdict)
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for _, verdict in self.records]
+
+    @property
+    def counterexample(self) -> tuple[Case, Verdict] | None:
+        """The violated case with the fewest tasks, states and actions; the first of equals."""
+        violated = (record for record in self.records if record[1].outcome is Outcome.VIOLATED)
+        return min(violated, key=lambda record: _size(record[0]), default=None)
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -66,7 +68,7 @@ class TheoremResult:
 
     @property
     def in_scope(self) -> int:
-        return len(self.verdicts) - self.counts[Outcome.OUT_OF_SCOPE]
+        return len(self.records) - self.counts[Outcome.OUT_OF_SCOPE]
 
     @property
     def max_ratio(self) -> float | None:
@@ -102,9 +104,17 @@ class Run:
     """A finished or interrupted run."""
 
     results: list[TheoremResult]
-    cases: int
-    seed: int
+    judged: int = 0
     finished: bool = True
+
+    def judge(self, case: Case, results: Iterable[TheoremResult]) -> None:
+        """Judge these theorems on one case, measuring everything they share once."""
+        views: dict[Numbers, Measured] = {}
+        for result in results:
+            start = time.perf_counter()
+            result.records.extend((case, verdict) for verdict in judge(result.theorem, case, views))
+            result.seconds += time.perf_counter() - start
+        self.judged += 1
 
     @property
     def exit_code(self) -> ExitCode:
@@ -115,78 +125,99 @@ class Run:
         return ExitCode.EXPECTED
 
 
-def family_cases(solved: Solved, lambdas: Iterable[Fraction] = LAMBDAS) -> Iterator[Case]:
-    """A named family under the barycentre and the uniform policy, unadapted and with every algorithm."""
+def family_cases(
+    solved: Solved, drawn: int, rng: np.random.Generator, lambdas: Sequence[Fraction] = LAMBDAS
+) -> Iterator[Case]:
+    """A family under the barycentre and the uniform policy at every lambda, then under drawn ones."""
     family = solved.family
     policies = {
         "barycentre": barycentre(family, solved.optimum),
         "uniform policy": uniform_policy(family.states, family.actions),
     }
-    lambdas = tuple(lambdas)
     for label, phi in policies.items():
         origin = f"{family.name}, {label}"
         yield Case.new(solved, phi, "none", origin=origin)
         for algorithm in ADAPTING:
             for lam in lambdas:
                 yield Case.new(solved, phi, algorithm, lam, origin=origin)
+    for index in range(drawn):
+        yield from random_adaptations(solved, rng, f"{family.name}, policy {index}")
 
 
-def plan(families: Sequence[str], cases: int, seed: int) -> tuple[int, Iterator[Case]]:
-    """The run's cases and how many there are.
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
 
-    Args:
-        families: names or files; each gives its cases under every lambda of ``LAMBDAS``.
-        cases: number of random families.
+    Attributes:
+        families: names or files. Each is judged under two fixed meta-policies and every lambda of
+            ``LAMBDAS``, and under ``cases`` random ones.
+        cases: without families, the default families are judged and then ``cases`` random families.
         seed: of everything that is drawn.
-
-    Raises:
-        InvalidTask: nothing to do; otherwise as :func:`family_named`.
     """
-    if cases < 0 or (cases == 0 and not families):
-        raise InvalidTask(f"--cases {cases}: at least one case is needed; give --cases 1 or more")
-    # Every part of the run draws from its own stream, so that adding one leaves the others as they are.
-    named, drawn = np.random.SeedSequence(seed).spawn(2)
-    solved = [Solved(family_named(spec, np.random.default_rng(named))) for spec in families]
-    per_family = 2 * (1 + len(ADAPTING) * len(LAMBDAS))
 
-    def generate() -> Iterator[Case]:
-        for family in solved:
-            yield from family_cases(family)
-        yield from random_cases(np.random.default_rng(drawn), cases)
+    families: tuple[str, ...] = ()
+    cases: int | None = None
+    seed: int = 0
 
-    return per_family * len(solved) + (1 + len(ADAPTING)) * cases, generate()
+    def __post_init__(self) -> None:
+        if self.cases is not None and self.cases < 1:
+            raise InvalidTask(f"--cases {self.cases}: nothing would be drawn; give 1 or more, or leave it out")
+        if self.seed < 0:
+            raise InvalidTask(f"--seed {self.seed}: seeds are whole numbers from 0")
+
+    @property
+    def drawn(self) -> int:
+        """Random families, or random meta-policies for each given family."""
+        return self.cases if self.cases is not None else (0 if self.families else DEFAULT_CASES)
+
+    @cached_property
+    def named(self) -> list[Solved]:
+        """The families that are not random, drawn or loaded.
+
+        Raises:
+            BomrlError: as :func:`family_named`.
+        """
+        seeds = np.random.SeedSequence(self.seed)
+        specs = self.families or DEFAULT_FAMILIES
+        return [Solved(family_named(spec, np.random.default_rng(seeds))) for spec in specs]
+
+    @property
+    def count(self) -> int:
+        """How many cases :meth:`generate` yields."""
+        per_family = 2 * (1 + len(ADAPTING) * len(LAMBDAS))
+        each = 1 + len(ADAPTING)
+        families = len(self.families or DEFAULT_FAMILIES)
+        return families * per_family + self.drawn * each * (len(self.families) or 1)
+
+    def generate(self) -> Iterator[Case]:
+        """The cases, family by family; memoised values of a finished family are dropped."""
+        # Every family and every draw has its own stream: adding one leaves the others as they are.
+        streams = np.random.SeedSequence(self.seed, spawn_key=(1,)).spawn(len(self.named) + 1)
+        for solved, stream in zip(self.named, streams, strict=False):
+            drawn = self.drawn if self.families else 0
+            yield from family_cases(solved, drawn, np.random.default_rng(stream))
+            solved.forget()
+        if not self.families:
+            yield from random_cases(streams[-1], self.drawn)
 
 
 def verify(
     theorems: Sequence[Theorem],
     cases: Iterable[Case],
     *,
-    seed: int = 0,
     on_case: Callable[[Case], None] = lambda case: None,
 ) -> Run:
     """Judge every theorem on every case it covers; its own witness is always among them.
 
     An interrupt (ctrl-C) ends the run early with what was decided so far.
     """
-    results = [TheoremResult(theorem) for theorem in theorems]
-    run = Run(results, 0, seed)
+    run = Run([TheoremResult(theorem) for theorem in theorems])
     try:
-        for result in results:
-            _judge(result, result.theorem.witness(), {})
-            run.cases += 1
+        for result in run.results:
+            run.judge(result.theorem.witness(), [result])
         for case in cases:
-            views: dict = {}
-            for result in results:
-                if result.theorem.covers(case):
-                    _judge(result, case, views)
-            run.cases += 1
+            run.judge(case, [result for result in run.results if result.theorem.covers(case)])
             on_case(case)
     except KeyboardInterrupt:
         run.finished = False
     return run
-
-
-def _judge(result: TheoremResult, case: Case, views: dict) -> None:
-    start = time.perf_counter()
-    verdicts = judge(result.theorem, case, views)
-    result.add(case, verdicts, time.perf_counter() - start)

@@ -88,15 +88,21 @@ CERTIFIED: tuple[Numbers, ...] = (Balls(128), Rationals(256), Balls(1024), Ratio
 SHOWN_DIGITS = 30
 
 
-def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
-    """Which number systems to try on this case. Balls never prove an equality; large tasks get floats."""
+def number_systems(case: Case) -> tuple[Numbers, ...]:
+    """What this case can afford: rationals up to some hundred states, floats beyond a certified optimum."""
     if not case.solved.optimum.certified:
         return (FLOATS,)
-    if theorem.relation == "==":
-        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
     if case.family.states > RATIONAL_STATES // 2:
         return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Balls))
     return CERTIFIED
+
+
+def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
+    """Which number systems to try, in order. Balls never prove an equality."""
+    systems = number_systems(case)
+    if theorem.relation == "==" and Rationals in map(type, systems):
+        return tuple(numbers for numbers in systems if isinstance(numbers, Rationals))
+    return systems
 
 
 def judge(theorem: Theorem, case: Case, views: dict[Numbers, Measured] | None = None) -> list[Verdict]:

@@ -1,0 +1,574 @@
+"""The command line. Results go to stdout, progress and errors to stderr; ``--json`` is for machines.
+
+Exit codes: 0 all as expected (a refuted theorem is expected to be violated), 1 a counterexample or a
+drift, 2 a usage or input error, 3 undecided or nothing in scope.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from bomrl_theory.errors import BomrlError
+
+if TYPE_CHECKING:  # imports that only annotations need would slow down --help
+    from rich.console import Console
+
+    from bomrl_theory.theory.theorem import Theorem
+    from bomrl_theory.verify.evaluate import EvaluationReport
+    from bomrl_theory.verify.run import Plan, Run
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Entry point: every error that input can cause is one line on stderr and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BomrlError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
+        sys.exit(0)
+    sys.exit(0)
+
+
+class _Examples(click.Command):
+    """A command whose epilog keeps its line breaks, so that examples can be pasted."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            formatter.write_paragraph()
+            formatter.write("Examples:\n" + "".join(f"  {line}\n" for line in self.epilog.splitlines()))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bomrl-theory")
+def cli() -> None:
+    """Is this bound true, how tight is it, and did my change break it?
+
+    Verifies the optimality-gap bounds of BO-MRL and its neighbours with certified arithmetic.
+    Start with: bomrl verify
+    """
+
+
+family_option = click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A family by name (see bomrl list --families) or a family file; repeatable.",
+)
+cases_option = click.option(
+    "--cases",
+    type=int,
+    help="How many random families to draw (default 200), or with --family, how many random meta-policies for each.",
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything drawn.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl verify
+bomrl verify contraction_kl_posterior coverage --cases 1000 --seed 1
+bomrl verify --family frozen-lake-high:size=6,slip=0.1 --json
+bomrl verify --family gymnasium:CliffWalking-v1
+bomrl verify my_bound.py
+bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
+)
+@click.argument("theorems", nargs=-1, metavar="[THEOREM|FILE.py]...")
+@family_option
+@cases_option
+@seed_option
+@json_option
+@click.option(
+    "--counterexamples",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("counterexamples"),
+    show_default=True,
+    help="Where to save the smallest counterexample of each violated theorem.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Decide one saved case again, exactly; without THEOREM its own theorem.",
+)
+def verify(
+    theorems: tuple[str, ...],
+    families: tuple[str, ...],
+    cases: int | None,
+    seed: int,
+    as_json: bool,
+    counterexamples: Path,
+    replay: Path | None,
+) -> None:
+    """Decide theorems on task families and random cases.
+
+    Without THEOREM all registered ones; without --family Frozen Lake in both settings, two Gymnasium
+    environments and random families.
+    """
+    if replay is not None:
+        _exit(_replay(replay, theorems, as_json))
+    chosen = _theorems(theorems)
+    plan = _plan(families, cases, seed)
+    run = _run(chosen, plan)
+    saved = _save_counterexamples(run, counterexamples)
+    if as_json:
+        _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
+    else:
+        _print_run(run, plan, saved)
+    _exit(run.exit_code if run.finished else INTERRUPTED)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl evaluate frozen-lake-high --algorithm kl-posterior --lambda 0.1
+bomrl evaluate my_family.npz --meta-policy phi.npy --algorithm euclidean --lambda 1/20 --steps 3
+bomrl evaluate gymnasium:Taxi-v4 --algorithm kl-prior --lambda 0.1 --json""",
+)
+@click.argument("family")
+@click.option(
+    "--meta-policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npy",
+    help="Probabilities [S, A]; by default the barycentre of the optima with 10 % uniform mixed in.",
+)
+@click.option("--algorithm", required=True, metavar="NAME", help="How each task adapts (see bomrl list --algorithms).")
+@click.option("--lambda", "lam", required=True, metavar="L", help="Regularisation, exact: 0.1 or 1/10.")
+@click.option("--steps", type=click.IntRange(0, 10_000), default=1, show_default=True, help="Adaptation steps K.")
+@seed_option
+@json_option
+def evaluate(
+    family: str, meta_policy: Path | None, algorithm: str, lam: str, steps: int, seed: int, as_json: bool
+) -> None:
+    """Returns, gaps and every applicable bound for one family and one meta-policy."""
+    import numpy as np
+
+    from bomrl_theory.exact.solved import Solved
+    from bomrl_theory.meta.barycentre import barycentre
+    from bomrl_theory.tasks.catalogue import family_named
+    from bomrl_theory.tasks.files import load_policy
+    from bomrl_theory.tasks.policy import check_policy
+    from bomrl_theory.theory.case import Case
+    from bomrl_theory.theory.registry import registry
+    from bomrl_theory.verify.evaluate import evaluate_case
+
+    _check_seed(seed)
+    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    shape = solved.family.states, solved.family.actions
+    if meta_policy is None:
+        phi = barycentre(solved.family, solved.optimum)
+    else:
+        phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
+    case = Case.new(solved, phi, algorithm, lam, steps=steps)
+    result = evaluate_case(case, registry().values())
+    if as_json:
+        _print_json(result.as_json())
+    else:
+        _print_evaluation(result)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl report
+bomrl report -o my_report --seed 3 --cases 500
+bomrl report -o quick --family frozen-lake-low""",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Directory to write; an earlier report there is replaced, anything else is refused.",
+)
+@family_option
+@cases_option
+@seed_option
+def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int) -> None:
+    """Verify, then write the bound-versus-empirical report (HTML, PNG, PDF, CSV, JSON)."""
+    from bomrl_theory.report.report import check_destination, write_report
+
+    check_destination(output)
+    plan = _plan(families, cases, seed)
+    run = _run(_theorems(()), plan)
+    if not run.finished:
+        _exit(INTERRUPTED)
+    command = " ".join(
+        ["bomrl report", *(f"--family '{family}'" for family in families)]
+        + ([f"--cases {cases}"] if cases is not None else [])
+        + [f"--seed {seed}"]
+    )
+    with _stages() as on_stage:
+        page = write_report(run, output, seed=seed, command=command, on_stage=on_stage)
+    _print_run(run, plan, {})
+    click.echo(f"\nreport: {page}")
+    _exit(run.exit_code)
+
+
+@cli.command("list", cls=_Examples, epilog="bomrl list\nbomrl list --json\nbomrl list --families")
+@json_option
+@click.option("--families", "what", flag_value="families", help="List the task families instead.")
+@click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
+def list_(as_json: bool, what: str | None) -> None:
+    """List the registered theorems."""
+    if what == "families":
+        from bomrl_theory.tasks.catalogue import describe
+
+        rows = [{"name": name, "summary": summary} for name, summary in describe().items()]
+    elif what == "algorithms":
+        from bomrl_theory.adapt.adapt import algorithms
+
+        rows = [{"name": algorithm.name, "summary": algorithm.summary} for algorithm in algorithms().values()]
+    else:
+        from bomrl_theory.theory.registry import registry
+
+        rows = [
+            {
+                "id": theorem.id,
+                "title": theorem.title,
+                "status": theorem.status,
+                "source": f"{theorem.source.work}; {theorem.source.place}",
+                "obtained": theorem.source.obtained,
+            }
+            for theorem in registry().values()
+        ]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(rows)
+
+
+@cli.command(cls=_Examples, epilog="bomrl show task_variance\nbomrl show published_bound-v1")
+@click.argument("theorem")
+@json_option
+def show(theorem: str, as_json: bool) -> None:
+    """Everything about one theorem: statement, source, constants, assumptions, witness."""
+    import sympy
+
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.verdict import judge
+
+    chosen = theorem_named(theorem)
+    (witness, *_) = judge(chosen, chosen.witness())
+    details = {
+        "id": chosen.id,
+        "title": chosen.title,
+        "status": chosen.status,
+        "source": f"{chosen.source.work}; {chosen.source.place}",
+        "obtained": chosen.source.obtained,
+        "statement": chosen.statement,
+        "left": str(chosen.left),
+        "relation": chosen.relation,
+        "bound": str(chosen.bound),
+        "bound_latex": sympy.latex(chosen.bound),
+        "algorithms": list(chosen.algorithms),
+        "scope": chosen.scope,
+        "assumptions": [{"name": a.name, "statement": a.statement} for a in chosen.assumptions],
+        "constants": [{"symbol": c.name, "meaning": c.meaning, "unit": c.unit} for c in chosen.constants],
+        "witness": {
+            "case": chosen.witness().describe(),
+            "verdict": witness.outcome,
+            "left": witness.exact[0],
+            "bound": witness.exact[1],
+            "ratio": witness.ratio,
+        },
+        "proof": chosen.proof,
+        "notes": chosen.notes,
+    }
+    if as_json:
+        _print_json(details)
+    else:
+        _print_theorem(details)
+
+
+# --- shared by the commands ---------------------------------------------------------------------
+
+
+def _exit(code: int) -> NoReturn:
+    raise click.exceptions.Exit(int(code))
+
+
+def _theorems(names: tuple[str, ...]) -> list[Theorem]:
+    from bomrl_theory.theory.registry import registry, theorem_named
+
+    return [theorem_named(name) for name in names] or list(registry().values())
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise click.BadParameter(f"{seed} is negative; seeds are whole numbers from 0", param_hint="--seed")
+
+
+def _plan(families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
+    """The plan with its families already loaded, so that bad input is told before any work."""
+    from bomrl_theory.verify.run import Plan
+
+    plan = Plan(families, cases, seed)
+    _ = plan.named
+    return plan
+
+
+def _run(theorems: list[Theorem], plan: Plan) -> Run:
+    from bomrl_theory.verify.run import verify
+
+    with _progress("verifying", plan.count) as advance:
+        return verify(theorems, plan.generate(), on_case=lambda case: advance(case.origin))
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar with rate and time left on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=total, now="")
+        yield lambda now: progress.update(bar, advance=1, now=now)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """A spinner that names the current stage; nothing where stderr is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage: None
+        return
+    with console.status("writing the report") as status:
+        yield lambda stage: status.update(stage)
+
+
+def _console() -> Console:
+    """Full width when piped, so that nothing is cut."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*rows[0], box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    _console().print(table)
+
+
+def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
+    from bomrl_theory.verify.casefile import save_case
+
+    found = {result.theorem.id: result.counterexample for result in run.results}
+    return {theorem: save_case(*record, directory) for theorem, record in found.items() if record}
+
+
+def _run_json(run: Run, plan: Plan) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl verify --json``."""
+    return {
+        "theorems": [
+            {
+                "id": result.theorem.id,
+                "status": result.theorem.status,
+                "verdicts": {str(outcome): count for outcome, count in result.counts.items()},
+                "max_ratio": result.max_ratio,
+                "informative_share": result.informative_share,
+                "not_certified": result.floats_only,
+                "as_expected": result.exit_code == 0,
+            }
+            for result in run.results
+        ],
+        "cases": plan.drawn,
+        "judged": run.judged,
+        "seed": plan.seed,
+        "finished": run.finished,
+        "exit_code": int(run.exit_code),
+    }
+
+
+def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from bomrl_theory.verify.verdict import Outcome
+
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("theorem")
+    for heading in ("holds", "violated", "undecided", "out of scope", "max left/bound", "informative", "time"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for result in run.results:
+        counts = result.counts
+        table.add_row(
+            result.theorem.id,
+            *(str(counts[o]) for o in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE)),
+            _number(result.max_ratio),
+            "-" if result.informative_share is None else f"{result.informative_share:.0%}",
+            f"{result.seconds:.1f} s",
+            _remark(result),
+        )
+    console.print(table)
+    for result in run.results:
+        record = result.counterexample
+        if record is None:
+            continue
+        case, verdict = record
+        expected = "refuted, as registered" if result.theorem.status == "refuted" else "BROKEN"
+        console.print(f"{result.theorem.id}: {expected}. Smallest counterexample: {case.describe()}", highlight=False)
+        console.print(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})", highlight=False, soft_wrap=True)
+        console.print(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})", highlight=False, soft_wrap=True)
+        if result.theorem.id in saved:
+            click.echo(f"  replay: bomrl verify --replay {saved[result.theorem.id]}")
+    total = sum(len(result.records) for result in run.results)
+    floats = sum(result.floats_only for result in run.results)
+    certified = "all certified" if not floats else f"{floats} of them float, not certified"
+    if not run.finished:
+        console.print("interrupted: the table holds what was decided until then")
+    console.print(f"{total} verdicts on {run.judged} cases, {certified}; seed {plan.seed}", highlight=False)
+
+
+def _remark(result: Any) -> str:
+    """What stands out about a theorem's row."""
+    if result.exit_code == 1:
+        return "[bold red]refuted, yet it holds[/]" if result.theorem.status == "refuted" else "[bold red]BROKEN[/]"
+    if result.exit_code == 3:
+        return "[yellow]nothing in scope[/]" if not result.in_scope else "[yellow]undecided cases[/]"
+    if result.floats_only:
+        return "[yellow]float, not certified[/]"
+    return "[dim]refuted, as registered[/]" if result.theorem.status == "refuted" else "[green]ok[/]"
+
+
+def _number(x: float | None) -> str:
+    return "-" if x is None else f"{x:.4g}"
+
+
+def _print_evaluation(result: EvaluationReport) -> None:
+    from rich import box
+    from rich.table import Table
+
+    console = _console()
+    case = result.case
+    console.print(f"{case.family!r}", highlight=False)
+    how = case.algorithm.name if case.algorithm.name == "none" else f"{case.algorithm.name}, lambda = {case.lam}"
+    kind = "certified" if result.certified else "float, not certified"
+    console.print(f"{how}, {case.steps} step(s), inner problem {result.status}; {kind}", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("task", "J*", "J(phi)", "J(adapted)", "gap"):
+        table.add_column(heading, justify="right")
+    rows = [(str(index), returns) for index, returns in enumerate(result.tasks)]
+    for label, returns in [*rows, ("expected", result.expected)]:
+        if label == "expected":
+            table.add_section()
+        values = (returns.J_star, returns.J_meta, returns.J_adapted, returns.gap)
+        table.add_row(label, *(f"{value:.6g}" for value in values))
+    console.print(table)
+    bounds = Table(box=box.SIMPLE_HEAD)
+    bounds.add_column("bound on the expected gap")
+    bounds.add_column("value", justify="right")
+    for heading in ("verdict", "grade", ""):
+        bounds.add_column(heading)
+    for bound in result.bounds:
+        verdict = bound.verdict
+        note = verdict.reason or ("bounds the gap without adaptation" if bound.theorem.algorithms == ("none",) else "")
+        outcome = str(verdict.outcome) + ("" if verdict.certified else " (float, not certified)")
+        bounds.add_row(verdict.theorem, f"{verdict.bound:.6g}", outcome, str(verdict.grade or "-"), note)
+    console.print(bounds)
+
+
+def _replay(path: Path, names: tuple[str, ...], as_json: bool) -> int:
+    """Decide a saved case again; as in a run, a refuted theorem is expected to be violated."""
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.casefile import load_case
+    from bomrl_theory.verify.run import Run, TheoremResult
+
+    recorded, case = load_case(path)
+    theorems = [theorem_named(name) for name in names or (recorded,)]
+    run = Run([TheoremResult(theorem) for theorem in theorems])
+    run.judge(case, run.results)
+    verdicts = [verdict for result in run.results for verdict in result.verdicts]
+    if as_json:
+        _print_json(
+            {
+                "case": case.describe(),
+                "verdicts": [
+                    {
+                        "id": verdict.theorem,
+                        "task": verdict.task,
+                        "verdict": verdict.outcome,
+                        "left": verdict.exact[0],
+                        "bound": verdict.exact[1],
+                        "grade": verdict.grade,
+                        "numbers": verdict.numbers,
+                        "certified": verdict.certified,
+                        "reason": verdict.reason,
+                    }
+                    for verdict in verdicts
+                ],
+                "exit_code": int(run.exit_code),
+            }
+        )
+        return run.exit_code
+    click.echo(f"{path}: {case.describe()}")
+    for verdict in verdicts:
+        where = "" if verdict.task is None else f" on task {verdict.task}"
+        click.echo(f"{verdict.theorem}{where}: {verdict.outcome} {verdict.reason}".rstrip())
+        if verdict.exact[0]:
+            click.echo(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})")
+            click.echo(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})")
+            click.echo(f"  decided in {verdict.numbers}")
+    return run.exit_code
+
+
+def _print_theorem(details: dict[str, Any]) -> None:
+    console = _console()
+
+    def line(label: str, text: Any) -> None:
+        if text:
+            console.print(f"[bold]{label:<12}[/]", end="")
+            console.out(str(text), highlight=False)
+
+    line(details["id"], details["title"])
+    line("status", details["status"])
+    line("source", f"{details['source']} ({details['obtained']})")
+    line("statement", details["statement"])
+    line("claims", f"{details['left']} {details['relation']} {details['bound']}")
+    line("", details["bound_latex"])
+    line("about", f"each {details['scope']}; {', '.join(details['algorithms'])}")
+    for assumption in details["assumptions"]:
+        line("assumes", f"{assumption['name']}: {assumption['statement']}")
+    witness = details["witness"]
+    line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
+    line("", f"left = {witness['left']}, bound = {witness['bound']}")
+    line("proof", details["proof"])
+    line("notes", details["notes"])
+    _print_table(details["constants"])
