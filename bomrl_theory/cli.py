@@ -125,6 +125,9 @@ def verify(
     """
     if replay is not None:
         _exit(_replay(replay, theorems, as_json))
+    from bomrl_theory.tasks.files import check_directory
+
+    check_directory(counterexamples)
     chosen = _theorems(theorems)
     plan = _plan(families, cases, seed)
     run = _run(chosen, plan)
@@ -501,7 +504,8 @@ def _print_evaluation(result: EvaluationReport) -> None:
         verdict = bound.verdict
         note = verdict.reason or ("bounds the gap without adaptation" if bound.theorem.algorithms == ("none",) else "")
         outcome = str(verdict.outcome) + ("" if verdict.certified else " (float, not certified)")
-        bounds.add_row(verdict.theorem, f"{verdict.bound:.6g}", outcome, str(verdict.grade or "-"), note)
+        value = "-" if verdict.bound != verdict.bound else f"{verdict.bound:.6g}"  # NaN where out of scope
+        bounds.add_row(verdict.theorem, value, outcome, str(verdict.grade or "-"), note)
     console.print(bounds)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bomrl_theory.errors import InvalidTask
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import check_sizes
 
 
 def bandit(*, arms: int = 4, tasks: int = 5, gamma: Any = Fraction(1, 2), rng: np.random.Generator) -> TaskFamily:
@@ -17,8 +17,6 @@ def bandit(*, arms: int = 4, tasks: int = 5, gamma: Any = Fraction(1, 2), rng: n
     Raises:
         InvalidTask: fewer than one arm or task.
     """
-    for name, value in (("arms", arms), ("tasks", tasks)):
-        if value < 1:
-            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    check_sizes(tasks=tasks, states=1, actions=arms)
     P = np.ones((tasks, 1, arms, 1))
     return TaskFamily.new(P, rng.random((tasks, 1, arms)), gamma, np.ones(1), name="bandit")

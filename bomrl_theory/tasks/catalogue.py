@@ -25,6 +25,7 @@ from bomrl_theory.tasks.files import load_family
 from bomrl_theory.tasks.frozen_lake import frozen_lake
 from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.tasks.gymnasium import gymnasium_family
+from bomrl_theory.tasks.mdp import exact_number
 from bomrl_theory.tasks.random_dense import random_dense
 
 
@@ -67,15 +68,21 @@ def family_named(spec: str, rng: np.random.Generator) -> TaskFamily:
             raise UnknownName("family", name, [*CATALOGUE, f"{GYMNASIUM}:ENVIRONMENT"])
         build = CATALOGUE[name].build
         parameters = _parameters(spec, rest)
-        known = [p.name for p in inspect.signature(build).parameters.values() if p.name not in ("rng", "variance")]
-        for key in parameters:
-            if key not in known:
-                raise UnknownName(f"parameter of {name}", key, known)
-        try:
-            family = build(**parameters, rng=rng)
-        except (TypeError, ValueError) as error:
-            raise InvalidTask(f"'{spec}': {error}") from None
+        _check_parameters(name, build, parameters)
+        family = build(**parameters, rng=rng)
     return TaskFamily(family.P, family.r, family.gamma, family.rho, family.weights, spec, family.labels)
+
+
+def _check_parameters(name: str, build: Callable[..., TaskFamily], parameters: dict[str, Any]) -> None:
+    known = {p.name: p.annotation for p in inspect.signature(build).parameters.values() if p.name != "rng"}
+    known.pop("variance", None)
+    for key, value in parameters.items():
+        if key not in known:
+            raise UnknownName(f"parameter of {name}", key, known)
+        if known[key] == "int" and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InvalidTask(f"{key} = {value!r} of {name} is not a whole number")
+        if known[key] == "float":
+            parameters[key] = float(exact_number(f"{key} of {name}", value))
 
 
 def _parameters(spec: str, text: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bomrl_theory.errors import InvalidTask
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import check_sizes
 
 
 def chain(*, states: int = 6, tasks: int = 4, gamma: Any = Fraction(9, 10), rng: np.random.Generator) -> TaskFamily:
@@ -20,9 +20,7 @@ def chain(*, states: int = 6, tasks: int = 4, gamma: Any = Fraction(9, 10), rng:
     Raises:
         InvalidTask: fewer than one state or task.
     """
-    for name, value in (("states", states), ("tasks", tasks)):
-        if value < 1:
-            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    check_sizes(tasks=tasks, states=states, actions=2)
     P = np.zeros((tasks, states, 2, states))
     r = np.zeros((tasks, states, 2))
     rho = np.zeros(states)

@@ -29,11 +29,24 @@ from jaxtyping import Float64
 from bomrl_theory.errors import InvalidFile, InvalidTask
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import MAXIMUM_ENTRIES
 
 KEYS = ("P", "r", "gamma", "rho", "weights", "rows", "name", "labels")
 REQUIRED = ("P", "r", "gamma", "rho")
-MAXIMUM_ENTRIES = 400_000_000
-"""A file that announces a larger P is refused before its memory is asked for (about 3 GiB)."""
+
+
+def check_directory(directory: Path) -> None:
+    """Require that ``directory`` can be created or written, without leaving a trace.
+
+    Raises:
+        InvalidFile: it cannot.
+    """
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise InvalidFile(f"cannot write {directory}: {error.strerror}; choose a writable directory") from None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from jaxtyping import Bool
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.mdp import MDP
+from bomrl_theory.tasks.mdp import MDP, check_sizes
 
 MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))  # left, down, right, up, as in Gymnasium
 MAXIMUM_DRAWS = 10_000
@@ -51,9 +51,7 @@ def frozen_lake(
     Raises:
         InvalidTask: a parameter out of range, or no map with a path found.
     """
-    for name, value in (("size", size), ("tasks", tasks)):
-        if value < 1:
-            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    check_sizes(tasks=tasks, states=size**2, actions=len(MOVES), size=size)
     for name, value in (("frozen", frozen), ("slip", slip)):
         if not 0 <= value <= 1:
             raise InvalidTask(f"{name} = {value} is not a probability")

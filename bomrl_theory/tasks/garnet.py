@@ -9,6 +9,7 @@ import numpy as np
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import check_sizes
 
 
 def garnet(
@@ -27,9 +28,7 @@ def garnet(
     Raises:
         InvalidTask: a size below 1, or more branches than states.
     """
-    for name, value in (("states", states), ("actions", actions), ("branching", branching), ("tasks", tasks)):
-        if value < 1:
-            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    check_sizes(tasks=tasks, states=states, actions=actions, branching=branching)
     if branching > states:
         raise InvalidTask(f"branching = {branching} exceeds states = {states}; lower it")
     P = np.zeros((tasks, states, actions, states))

@@ -18,6 +18,8 @@ from jaxtyping import Float64
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.numbers import Array
 
+MAXIMUM_ENTRIES = 400_000_000
+"""Largest dense transition array accepted (about 3 GiB)."""
 ROW_SUM_TOLERANCE = 1e-9
 """A row of probabilities may miss 1 by this much; it is then normalised exactly."""
 
@@ -80,6 +82,8 @@ def exact_discount(gamma: float | int | str | Fraction) -> Fraction:
     value = exact_number("gamma", gamma)
     if not 0 <= value < 1:
         raise InvalidTask(f"gamma = {gamma} is outside [0, 1); the discounted value needs gamma < 1")
+    if float(value) == 1.0:
+        raise InvalidTask(f"gamma = {gamma} rounds to 1 in double precision; lower it to 1 - 2^-53 or less")
     return value
 
 
@@ -93,6 +97,23 @@ def exact_number(name: str, value: Any) -> Fraction:
         return Fraction(value if isinstance(value, str | int | Fraction) else float(value))
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         raise InvalidTask(f"{name} = {value!r} is not a finite number; give a number or a fraction") from None
+
+
+def check_sizes(*, tasks: int, states: int, actions: int, **others: int) -> None:
+    """Require sizes that make sense and fit in memory, before anything is allocated.
+
+    Raises:
+        InvalidTask: a size below 1, or a dense transition array of more than 400 million entries.
+    """
+    for name, value in {"tasks": tasks, "states": states, "actions": actions, **others}.items():
+        if value < 1:
+            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    entries = tasks * states * actions * states
+    if entries > MAXIMUM_ENTRIES:
+        raise InvalidTask(
+            f"{tasks} tasks of {states} states and {actions} actions need {entries:.3g} transition probabilities; "
+            f"the limit is {MAXIMUM_ENTRIES:.3g}, lower a size"
+        )
 
 
 @dataclass(frozen=True, eq=False)

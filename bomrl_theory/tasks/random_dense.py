@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bomrl_theory.errors import InvalidTask
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import check_sizes
 
 
 def random_dense(
@@ -24,9 +24,7 @@ def random_dense(
     Raises:
         InvalidTask: a size below 1.
     """
-    for name, value in (("states", states), ("actions", actions), ("tasks", tasks)):
-        if value < 1:
-            raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    check_sizes(tasks=tasks, states=states, actions=actions)
     P = rng.dirichlet(np.ones(states), (tasks, states, actions))
     r = rng.normal(size=(tasks, states, actions))
     rho = rng.dirichlet(np.ones(states), tasks)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
-from bomrl_theory.tasks.files import from_mapping, listed, read_json, replacing, to_mapping
+from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
 from bomrl_theory.theory.case import Case
 from bomrl_theory.verify.verdict import Verdict
 
@@ -48,11 +48,9 @@ def save_case(case: Case, verdict: Verdict, directory: Path) -> Path:
     Raises:
         InvalidFile: the directory cannot be written.
     """
+    check_directory(directory)
     text = json.dumps(case_mapping(case, verdict), indent=1) + "\n"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidFile(f"cannot create {directory}: {error.strerror}; choose a writable directory") from None
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{verdict.theorem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
