@@ -29,3 +29,17 @@ def stay_or_leave(gamma: Any = Fraction(4, 5)) -> TaskFamily:
 def two_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     """One state; arm 0 pays 1, arm 1 pays 0."""
     return TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], gamma, [1], name="two-arms")
+
+
+def hold_or_fall(gamma: Any = Fraction(99, 100)) -> TaskFamily:
+    """State 0: hold (reward 1) or fall (reward -1) to the absorbing state 1, which costs 1 for ever."""
+    P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
+    r = [[[1, -1], [-1, -1]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="hold-or-fall")
+
+
+def detour(gamma: Any = Fraction(999, 1000)) -> TaskFamily:
+    """Three states found by search: the start looks indifferent under phi, yet only one way leads to the reward."""
+    P = [[[[0, 1, 0], [1, 0, 0]], [[7, 0, 53], [0, 60, 0]], [[1, 0, 0], [0, 1, 0]]]]
+    r = [[[-1, 1], [-1, 0.5], [-1, -1]]]
+    return TaskFamily.new(P, r, gamma, [0, 0, 1], name="detour", row_weights=True)

@@ -1,0 +1,254 @@
+"""Enclosures: whole arrays of float64 mid-points with rigorous radii, as fast as NumPy.
+
+An :class:`Enclosure` of shape [...] states for every entry ``|exact - mid| <= rad``. Only properties of
+IEEE 754 binary64 that hold in every environment are used: each of ``+ - * / sqrt`` is the exact result
+rounded to nearest, and comparisons are exact. Rounding modes, fused operations and the order of a sum
+are never relied on: a sum of n terms is charged ``n u sum|terms|``, which bounds every order.
+Logarithm and exponential are evaluated here with a proved error, because NumPy's come with none.
+docs/certified_arithmetic.md has the proofs.
+
+Overflow, division by an enclosure of zero and invalid operations give an infinite or NaN radius, which
+no comparison ever decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq
+
+U = 2.0**-53
+"""Unit roundoff of binary64, rounding to nearest."""
+TINY = 2.0**-1020
+"""Covers every underflow in one operation and in the computation of its radius."""
+LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
+"""log 2 cut to 42 bits: its product with an exponent of a double is exact."""
+LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
+"""``log 2 - LN2_HIGH`` to 53 bits."""
+
+Array = np.ndarray
+
+
+def _up(radius: Array | float, operations: int = 8) -> Array:
+    """At least the exact value of a radius that was computed with at most ``operations`` roundings."""
+    return radius * (1.0 + (operations + 4) * U)
+
+
+class Enclosure:
+    """An array of numbers known up to a radius.
+
+    Attributes:
+        mid: float64 [...].
+        rad: float64, the same shape, non-negative; infinite or NaN where nothing is known.
+    """
+
+    __slots__ = ("mid", "rad")
+    __array_priority__ = 1000
+
+    def __init__(self, mid: Array, rad: Array):
+        self.mid = mid
+        self.rad = rad
+
+    @classmethod
+    def exact(cls, values: Any) -> Enclosure:
+        """Doubles, read as the exact numbers they are."""
+        mid = np.asarray(values, dtype=np.float64)
+        return cls(mid, np.zeros_like(mid))
+
+    @classmethod
+    def between(cls, low: Array, high: Array) -> Enclosure:
+        """Everything from ``low`` to ``high``, two doubles that are bounds already."""
+        mid = low / 2 + high / 2
+        return cls(mid, _up(np.maximum(high - mid, mid - low)) + TINY)
+
+    # --- what an array has ---
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mid.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.mid.ndim
+
+    def __len__(self) -> int:
+        return len(self.mid)
+
+    def __getitem__(self, index: Any) -> Enclosure:
+        return Enclosure(self.mid[index], self.rad[index])
+
+    def reshape(self, *shape: Any) -> Enclosure:
+        return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Enclosure:
+        """Sum; charged for any order of summation."""
+        terms = self.mid.size if axis is None else self.mid.shape[axis]
+        mid = self.mid.sum(axis=axis, keepdims=keepdims)
+        size = np.abs(self.mid).sum(axis=axis, keepdims=keepdims)
+        rad = self.rad.sum(axis=axis, keepdims=keepdims)
+        return Enclosure(mid, _up(rad + terms * U * size, 2 * terms) + TINY)
+
+    @property
+    def low(self) -> Array:
+        """A lower bound, rounded downward."""
+        return np.nextafter(self.mid - self.rad, -np.inf)
+
+    @property
+    def high(self) -> Array:
+        """An upper bound, rounded upward."""
+        return np.nextafter(self.mid + self.rad, np.inf)
+
+    # --- arithmetic ---
+
+    def __neg__(self) -> Enclosure:
+        return Enclosure(-self.mid, self.rad)
+
+    def __add__(self, other: Any) -> Enclosure:
+        other = as_enclosure(other)
+        mid = self.mid + other.mid
+        return Enclosure(mid, _up(self.rad + other.rad + U * np.abs(mid)) + TINY)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Enclosure:
+        return self + (-as_enclosure(other))
+
+    def __rsub__(self, other: Any) -> Enclosure:
+        return as_enclosure(other) + (-self)
+
+    def __mul__(self, other: Any) -> Enclosure:
+        other = as_enclosure(other)
+        mid = self.mid * other.mid
+        spread = np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad)
+        return Enclosure(mid, _up(spread + U * np.abs(mid)) + TINY)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Enclosure:
+        other = as_enclosure(other)
+        nearest_zero = (np.abs(other.mid) - other.rad) * (1.0 - 4 * U)
+        mid = self.mid / other.mid
+        spread = (self.rad + np.abs(mid) * other.rad) / nearest_zero
+        rad = _up(spread + U * np.abs(mid)) + TINY / np.minimum(nearest_zero, 1.0)
+        return Enclosure(mid, np.where(nearest_zero > 0, rad, np.inf))
+
+    def __rtruediv__(self, other: Any) -> Enclosure:
+        return as_enclosure(other) / self
+
+    # --- comparisons: True only where certain ---
+
+    def __ge__(self, other: Any) -> Array:
+        difference = self - other
+        return difference.mid >= difference.rad
+
+    def __gt__(self, other: Any) -> Array:
+        difference = self - other
+        return difference.mid > difference.rad
+
+    def __le__(self, other: Any) -> Array:
+        return as_enclosure(other) >= self
+
+    def __lt__(self, other: Any) -> Array:
+        return as_enclosure(other) > self
+
+    def __float__(self) -> float:
+        return float(self.mid)
+
+    def str(self, digits: int) -> str:
+        """Text like a ball's, for a zero-dimensional enclosure."""
+        return f"[{float(self.mid):.{min(digits, 17)}g} +/- {float(self.rad):.3g}]"
+
+    def __repr__(self) -> str:
+        return f"Enclosure({self.mid!r}, {self.rad!r})"
+
+    # --- NumPy functions that only move entries ---
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.where:
+            condition, yes, no = args
+            yes, no = as_enclosure(yes), as_enclosure(no)
+            return Enclosure(np.where(condition, yes.mid, no.mid), np.where(condition, yes.rad, no.rad))
+        if function is np.broadcast_arrays:
+            shape = np.broadcast_shapes(*(as_enclosure(x).shape for x in args))
+            return [np.broadcast_to(as_enclosure(x), shape) for x in args]
+        if function in _MOVING:
+            first, *rest = args
+            return Enclosure(function(first.mid, *rest, **kwargs), function(first.rad, *rest, **kwargs))
+        return NotImplemented
+
+
+_MOVING = {np.swapaxes, np.take_along_axis, np.broadcast_to, np.expand_dims, np.moveaxis}
+
+
+def as_enclosure(x: Any) -> Enclosure:
+    """An enclosure as it is; doubles and whole numbers as the exact values they are."""
+    return x if isinstance(x, Enclosure) else Enclosure.exact(x)
+
+
+def enclose_rational(value: Fraction | int) -> Enclosure:
+    """A rational number: the nearest double, and how far it is at most."""
+    value = Fraction(value)
+    mid = float(value)
+    error = abs(Fraction(mid) - value)
+    return Enclosure(np.float64(mid), np.float64(np.nextafter(float(error), np.inf)) if error else np.float64(0.0))
+
+
+def log(x: Enclosure) -> Enclosure:
+    """Natural logarithm. ``|computed - log mid| <= u (2 |computed| + 4)``; where x may reach 0, unknown."""
+    mid, rad = np.abs(x.mid), x.rad
+    mantissa, exponent = np.frexp(mid)
+    small = mantissa < np.sqrt(0.5)
+    mantissa = np.where(small, 2 * mantissa, mantissa)
+    exponent = exponent - small
+    f = (mantissa - 1) / (mantissa + 1)
+    square = f * f
+    series = np.full_like(square, 1 / 21)
+    for k in range(19, 1, -2):
+        series = series * square + 1 / k
+    value = exponent * LN2_HIGH + (2 * f + (2 * f * square * series + exponent * LN2_LOW))
+    lowest = (mid - rad) * (1 - 2 * U)
+    error = _up(U * (2 * np.abs(value) + 4) + rad / lowest)
+    return Enclosure(value, np.where((x.mid > rad) & (lowest > 0), error, np.inf))
+
+
+def exp(x: Enclosure) -> Enclosure:
+    """Exponential. ``|computed - exp mid| <= 16 u computed + 2^-1074``; unknown where the radius exceeds 1."""
+    mid = np.maximum(x.mid, -800.0)
+    k = np.rint(mid / LN2_HIGH)
+    r = (mid - k * LN2_HIGH) - k * LN2_LOW
+    series = np.ones_like(r)
+    for n in range(14, 0, -1):
+        series = 1 + r * series / n
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        value = np.ldexp(series, np.clip(k, -2000, 2000).astype(np.int64))
+        spread = value * (1 + 16 * U) * (x.rad + x.rad * x.rad)
+        error = _up(spread + 16 * U * value) + TINY
+    return Enclosure(value, np.where(x.rad <= 1, error, np.inf))
+
+
+def sqrt(x: Enclosure) -> Enclosure:
+    """Square root; unknown where x may be negative."""
+    positive = np.maximum(x.mid, 0.0)
+    mid = np.sqrt(positive)
+    lowest = np.sqrt(np.maximum((x.mid - x.rad) * (1 - 2 * U), 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # |sqrt(y) - sqrt(m)| = |y - m| / (sqrt(y) + sqrt(m)), and at most sqrt(r) where m is near 0.
+        spread = np.minimum(x.rad / (lowest + mid) * (1 + 8 * U), np.sqrt(x.rad) * (1 + 2 * U))
+    rad = np.where(x.rad == 0, 0.0, spread)
+    return Enclosure(mid, np.where(x.mid >= x.rad, _up(rad + U * mid) + TINY, np.inf))
+
+
+def maximum(x: Enclosure, y: Enclosure) -> Enclosure:
+    """The larger one. Where that is certain it is kept as it is."""
+    x, y = as_enclosure(x), as_enclosure(y)
+    rad = np.where(x >= y, x.rad, np.where(y >= x, y.rad, np.maximum(x.rad, y.rad)))
+    return Enclosure(np.maximum(x.mid, y.mid), rad)
+
+
+def largest(x: Enclosure, axis: int, keepdims: bool = False) -> Enclosure:
+    """Maximum along an axis."""
+    return Enclosure.between(x.low.max(axis=axis, keepdims=keepdims), x.high.max(axis=axis, keepdims=keepdims))
