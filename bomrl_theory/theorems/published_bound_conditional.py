@@ -35,6 +35,7 @@ THEOREM = Theorem(
     proof="proofs/published_bound_conditional.md",
     notes=(
         "Under this condition the bound already holds for the unadapted meta-policy, so it cannot show that "
-        "adaptation helps. The witness's ratio tends to 1/(2 log 2) = 0.7213 as gamma tends to 1. The term in eta pays for floating-point adaptation."
+        "adaptation helps. The witness's ratio tends to 1/(2 log 2) = 0.7213 as gamma tends to 1. "
+        "The term in eta pays for floating-point adaptation."
     ),
 )
