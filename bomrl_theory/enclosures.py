@@ -13,13 +13,10 @@ no comparison ever decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import arb, fmpq
 
 U = 2.0**-53
 """Unit roundoff of binary64, rounding to nearest."""

@@ -9,7 +9,7 @@ expectation over tasks that it implies; it counts as holding where it holds on e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
 from bomrl_theory.numbers import FLOATS, Array
+from bomrl_theory.report.table import Table
 from bomrl_theory.tasks.frozen_lake import frozen_lake
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gap, gap_phi, w
@@ -78,8 +79,8 @@ class Study:
     """
 
     settings: Settings
-    returns: pd.DataFrame
-    gaps: pd.DataFrame
+    returns: Table
+    gaps: Table
 
 
 def study(
@@ -167,7 +168,7 @@ def _gaps(
                 }
 
 
-def _over_draws(values: pd.DataFrame, keys: list[str], settings: Settings, rng: np.random.Generator) -> pd.DataFrame:
+def _over_draws(values: Table, keys: list[str], settings: Settings, rng: np.random.Generator) -> Table:
     """Mean, bootstrap interval and main draw of ``value`` for every combination of ``keys``."""
     wide = values.pivot(index="draw", columns=keys, values="value")
     # Columns in the order in which the study produced them.
@@ -197,13 +198,13 @@ def interval(
             n_resamples=RESAMPLES,
             batch=RESAMPLES // 10,
             method="percentile",
-            random_state=rng,
+            random_state=rng,  # pyright: ignore[reportCallIssue]  (named rng from SciPy 1.15 on; both work)
         ).confidence_interval
         low[usable], high[usable] = found.low, found.high
     return low, high
 
 
-def _summarise_gaps(values: pd.DataFrame, settings: Settings, rng: np.random.Generator) -> pd.DataFrame:
+def _summarise_gaps(values: Table, settings: Settings, rng: np.random.Generator) -> Table:
     keys = ["variance", "lambda", "algorithm", "quantity"]
     table = _over_draws(values, keys, settings, rng)
     groups = values.groupby(keys, sort=False)
@@ -211,7 +212,9 @@ def _summarise_gaps(values: pd.DataFrame, settings: Settings, rng: np.random.Gen
         {
             "kind": groups["kind"].first(),
             **{
-                str(outcome).lower(): groups["outcome"].agg(lambda column, wanted=outcome: int((column == wanted).sum()))
+                str(outcome).lower(): groups["outcome"].agg(
+                    lambda column, wanted=outcome: int((column == wanted).sum())
+                )
                 for outcome in Outcome
             },
             "outcome_main": groups["outcome"].first(),
@@ -227,8 +230,3 @@ def _summarise_gaps(values: pd.DataFrame, settings: Settings, rng: np.random.Gen
         | ((table["kind"] == "refuted") & finite)
     )
     return table
-
-
-def scaled_down(settings: Settings) -> Settings:
-    """The smallest study that still has every part: for tests and quick looks."""
-    return replace(settings, draws=3, tasks=3, steps=2)

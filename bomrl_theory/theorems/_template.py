@@ -22,7 +22,7 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap_phi, nu_phi, p, per_task
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.small import two_arms
+from bomrl_theory.theory.small import hold_or_fall
 from bomrl_theory.theory.theorem import Source, Theorem
 
 
@@ -64,11 +64,11 @@ THEOREM = Theorem(
     # of scope. Example: Assumption("large lambda", r"$\lambda \ge 1$", lam.symbol - 1).
     assumptions=(),
     # The case with the largest left/bound that you know, and a number that the ratio must reach.
-    witness=lambda: Case.new(two_arms(0), [[2**20, 1]], "none"),
+    witness=lambda: Case.new(hold_or_fall(), [[2**20, 1], [2**40, 1]], "none"),
     tightness=0.999999,
     # In the package: "proofs/reward_range.md".
     proof=None,
-    notes="Not in the registry. Tight for gamma = 0 as phi(a*|s) tends to 1; loose by 1/(1-gamma) or more otherwise.",
+    notes="Not in the registry. Tight for every gamma: the witness's ratio tends to 1 with phi(a*|s).",
     # How many adaptation steps it speaks about; None for any.
     steps=None,
 )

@@ -1,0 +1,429 @@
+"""The report's figures, drawn with Matplotlib's object interface on the Agg canvas.
+
+Colours are Okabe and Ito's, which stay apart under colour-blindness; vermillion is kept for
+violations, and every series has a marker of its own besides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import wraps
+from html import escape
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from bomrl_theory.adapt.adapt import algorithm_named
+from bomrl_theory.report.frozen_lake import GAP, OPTIMUM, VARIANCES
+from bomrl_theory.report.table import Table
+from bomrl_theory.theory.theorem import ADAPTING
+from bomrl_theory.verify.verdict import Outcome
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+INK, PAPER, MUTED = "#1b1b1f", "#fffffe", "#8c8c94"
+BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7"
+THEMED = {INK: "currentColor", PAPER: "var(--card)", BLUE: "var(--blue)"}
+"""Colours that a page draws in its theme's."""
+ALGORITHMS: dict[str, tuple[str, str, str]] = {
+    "none": (MUTED, "s", "no adaptation"),
+    "kl-prior": (BLUE, "o", r"$\mathrm{KL}(\phi\|\pi)$"),
+    "kl-posterior": (GREEN, "s", r"$\mathrm{KL}(\pi\|\phi)$"),
+    "euclidean": (ORANGE, "^", r"$\|\theta-\theta_\phi\|^2$"),
+    "policy-gradient": (PURPLE, "D", ""),
+}
+"""Colour, marker and what the algorithm regularises with."""
+THEOREM_COLOURS = (BLUE, GREEN, ORANGE, PURPLE, SKY, MUTED)
+THEOREM_MARKERS = "osD^vP*<>hX"
+SMALLEST_RATIO, SMALLEST_VALUE = 1e-6, 1e-9
+"""What lies below is drawn at the edge."""
+PAGE_WIDTH = 9.6
+
+
+def _styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Run inside the package's style, and leave the caller's settings as they were."""
+
+    @wraps(draw)
+    def inside(*arguments: Any, **keywords: Any) -> Any:
+        with matplotlib.rc_context(fname=STYLE):
+            return draw(*arguments, **keywords)
+
+    return inside
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def label_of(algorithm: str) -> str:
+    """The algorithm as figures call it."""
+    label, penalty = algorithm_named(algorithm).label, ALGORITHMS[algorithm][2]
+    return f"{label}: {penalty}" if penalty and algorithm != "none" else label
+
+
+@_styled
+def frozen_lake_returns(returns: Table, lam: str) -> Figure:
+    """Expected return against the number of adaptation steps, one panel a variance setting."""
+    chosen = returns[returns["lambda"] == lam]
+    figure = _figure(PAGE_WIDTH * 0.85, 3.9)
+    panels = figure.subplots(1, len(VARIANCES), squeeze=False)[0]
+    handles = [
+        Line2D([], [], color=ALGORITHMS[name][0], marker=ALGORITHMS[name][1], label=label_of(name)) for name in ADAPTING
+    ]
+    handles.append(Line2D([], [], color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="optimum"))
+    for panel, variance in zip(panels, VARIANCES, strict=True):
+        rows = chosen[chosen["variance"] == variance]
+        optimum = rows[rows["algorithm"] == OPTIMUM]
+        panel.plot(optimum["step"], optimum["mean"], color=INK, linestyle=(0, (5, 3)), linewidth=1.1, zorder=5)
+        for index, algorithm in enumerate(ADAPTING):
+            series = rows[rows["algorithm"] == algorithm]
+            colour, marker, _ = ALGORITHMS[algorithm]
+            mean = series["mean"].to_numpy()
+            # Small sideways steps keep coinciding intervals apart.
+            at = series["step"].to_numpy() + 0.05 * (index - (len(ADAPTING) - 1) / 2)
+            errors = np.abs(series[["low", "high"]].to_numpy().T - mean)
+            errors = np.nan_to_num(errors)
+            panel.errorbar(at, mean, errors, color=colour, marker=marker, capsize=2.5, elinewidth=1)
+        panel.set_title(f"{variance} task variance, λ = {lam}")
+        panel.set_xlabel("adaptation steps K")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].set_ylabel("expected return\n(discounted sum of rewards)")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@_styled
+def frozen_lake_gaps(gaps: Table) -> Figure:
+    """The expected gap of every algorithm, as bars, with every bound on it in a row of its own below."""
+    drawn = gaps[gaps["drawn"]]
+    lambdas = list(dict.fromkeys(gaps["lambda"]))
+    rows = list(dict.fromkeys(drawn[["algorithm", "quantity"]].itertuples(index=False, name=None)))
+    order = list(ALGORITHMS)
+    rows.sort(key=lambda row: (order.index(row[0]), row[1] != GAP))
+    heights = _row_heights(rows)
+    figure = _figure(PAGE_WIDTH, 1.9 + len(VARIANCES) * (0.6 + 0.19 * -heights[-1]))
+    panels = figure.subplots(len(VARIANCES), len(lambdas), sharey=True, sharex="row", squeeze=False)
+    for line, variance in zip(panels, VARIANCES, strict=True):
+        for panel, lam in zip(line, lambdas, strict=True):
+            chosen = drawn[(drawn["variance"] == variance) & (drawn["lambda"] == lam)]
+            _gap_panel(panel, chosen.set_index(["algorithm", "quantity"]), rows, heights)
+            panel.set_title(f"{variance} task variance, λ = {lam}")
+            panel.grid(visible=False, axis="y")
+        _gap_limits(line[0], drawn[drawn["variance"] == variance])
+    for panel in panels[:, 0]:
+        panel.set_yticks(heights, [_row_label(*row) for row in rows])
+        for tick, (_, quantity) in zip(panel.get_yticklabels(), rows, strict=True):
+            tick.set_fontweight("bold" if quantity == GAP else "normal")
+    for panel in panels[-1]:
+        panel.set_xlabel("expected optimality gap E[J* − J] (return), logarithmic")
+    draws = int(gaps["draws"].max())
+    figure.legend(
+        handles=[
+            Patch(facecolor=MUTED, alpha=0.55, label=f"expected gap: mean over {draws} task families"),
+            Line2D([], [], color=INK, marker="|", markersize=7, label="95 % bootstrap interval of that mean"),
+            Line2D([], [], color=INK, linestyle="", marker="D", label="proved bound, certified, holds on every family"),
+            Line2D(
+                [],
+                [],
+                color=VERMILLION,
+                linestyle="",
+                marker="X",
+                markersize=7,
+                label="published form, refuted without a condition on λ (in brackets: its verdicts here)",
+            ),
+        ],
+        loc="outside lower center",
+        ncols=2,
+    )
+    return figure
+
+
+def _row_heights(rows: list[tuple[str, str]]) -> list[float]:
+    """Rows downwards from 0, with more room before each algorithm."""
+    heights, at = [], 0.0
+    for index, (algorithm, _) in enumerate(rows):
+        if index:
+            at -= 1.0 if rows[index - 1][0] == algorithm else 1.5
+        heights.append(at)
+    return heights
+
+
+def _row_label(algorithm: str, quantity: str) -> str:
+    return label_of(algorithm) if quantity == GAP else quantity.rpartition("-v")[0]
+
+
+def _gap_panel(panel: Axes, values: Table, rows: list[tuple[str, str]], heights: list[float]) -> None:
+    for row, height in zip(rows, heights, strict=True):
+        if row not in values.index:
+            continue
+        entry: Any = values.loc[row]
+        mean, low, high = entry["mean"], entry["low"], entry["high"]
+        colour = ALGORITHMS[row[0]][0]
+        if row[1] == GAP:
+            panel.barh(height, mean, height=0.8, color=colour, alpha=0.55)
+            last = min(h for (algorithm, _), h in zip(rows, heights, strict=True) if algorithm == row[0])
+            panel.plot([mean, mean], [height, last - 0.4], color=colour, linewidth=1, linestyle=(0, (2, 2)))
+            if np.isfinite(low):
+                panel.plot([low, high], [height, height], color=INK, linewidth=1, marker="|", markersize=5)
+            _value(panel, max(mean, high) if np.isfinite(high) else mean, height, _three_digits(mean), INK)
+            continue
+        refuted = entry["kind"] == "refuted"
+        violated = int(entry["violated"])
+        panel.plot(
+            mean,
+            height,
+            color=VERMILLION if refuted else INK,
+            marker="X" if refuted else "D",
+            markersize=7 if refuted else 4,
+            linestyle="",
+        )
+        note = _three_digits(mean)
+        if refuted:
+            decided = f"VIOLATED {violated}" if violated else f"holds {int(entry['holds'])}"
+            note += f" ({decided} of {int(entry['draws'])})"
+        text = _value(panel, mean, height, note, VERMILLION if refuted and violated else INK)
+        text.set_fontweight("bold" if refuted and violated else "normal")
+
+
+def _value(panel: Axes, x: float, y: float, text: str, colour: str) -> Any:
+    return panel.annotate(
+        text,
+        (x, y),
+        xytext=(7, -0.5),
+        textcoords="offset points",
+        va="center",
+        fontsize=7,
+        color=colour,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6},
+    )
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _power_of_ten(value: float) -> str:
+    """Plain between 0.001 and 1000, a power beyond."""
+    if 1e-3 <= value <= 1e3:
+        return f"{value:g}"
+    return rf"$10^{{{round(np.log10(value))}}}$"
+
+
+def _gap_limits(panel: Axes, values: Table) -> None:
+    """A decade of room to the right for the numbers; bars start where the smallest interval ends."""
+    numbers = values[["mean", "low"]].to_numpy(dtype=np.float64)
+    positive = numbers[np.isfinite(numbers) & (numbers > 0)]
+    largest = positive.max(initial=1.0)
+    smallest = max(positive.min(initial=largest), largest * SMALLEST_RATIO)
+    panel.set_xscale("log")
+    panel.set_xlim(smallest / 2.5, largest * 12)
+    panel.xaxis.set_major_locator(LogLocator(numticks=12))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
+
+
+@_styled
+def verdict_overview(verdicts: Table, theorems: list[str]) -> Figure:
+    """For every theorem the distribution of left/bound on a logarithmic axis, and its verdict counts."""
+    figure = _figure(PAGE_WIDTH, 1.3 + 0.42 * len(theorems))
+    panel = figure.subplots()
+    decided = _decided(verdicts)
+    largest = decided["ratio"].max() if len(decided) else 1.0
+    edges = _ratio_edges(largest)
+    outcomes = (
+        (Outcome.HOLDS, "holds", INK),
+        (Outcome.VIOLATED, "violated", VERMILLION),
+        (Outcome.UNDECIDED, "undecided", INK),
+        (Outcome.OUT_OF_SCOPE, "out of scope", INK),
+    )
+    for index, theorem in enumerate(theorems):
+        rows = decided[decided["theorem"] == theorem]
+        _ratio_bars(panel, rows, edges, base=-index - 0.4, height=0.8)
+        counts = verdicts.loc[verdicts["theorem"] == theorem, "outcome"].value_counts()
+        for column, (outcome, _, colour) in enumerate(outcomes):
+            count = int(counts.get(str(outcome), 0))
+            _margin_text(panel, column, -index, f"{count:,}" if count else "–", colour if count else MUTED)
+    for column, (_, label, _) in enumerate(outcomes):
+        _margin_text(panel, column, 0.85, label, INK)
+    panel.axvline(1.0, color=INK, linewidth=0.9)
+    panel.annotate(
+        "left = bound", (1.0, 0.85), xytext=(-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+    )
+    panel.set_yticks([-index for index in range(len(theorems))], theorems)
+    panel.set_ylim(-len(theorems) + 0.4, 1.15)
+    panel.grid(visible=False, axis="y")
+    _ratio_axis(panel, edges)
+    figure.legend(handles=_outcome_handles(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def ratio_histogram(verdicts: Table) -> Figure:
+    """One theorem's distribution of left/bound, small."""
+    figure = _figure(5.2, 1.7)
+    panel = figure.subplots()
+    decided = _decided(verdicts)
+    edges = _ratio_edges(decided["ratio"].max() if len(decided) else 1.0)
+    _ratio_bars(panel, decided, edges, base=0.0, height=None)
+    panel.axvline(1.0, color=INK, linewidth=0.9)
+    panel.set_ylabel("verdicts")
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    _ratio_axis(panel, edges)
+    return figure
+
+
+def _decided(verdicts: Table) -> Table:
+    outcomes = [str(Outcome.HOLDS), str(Outcome.VIOLATED)]
+    return verdicts[verdicts["outcome"].isin(outcomes) & np.isfinite(verdicts["ratio"])]
+
+
+def _ratio_edges(largest: float) -> np.ndarray:
+    """Bin edges, ten a decade, with 1 among them; the first and the last bin collect what lies beyond."""
+    decades = int(np.ceil(np.log10(np.clip(largest, 10, 1e6))))
+    return np.logspace(np.log10(SMALLEST_RATIO), decades, 10 * (decades - round(np.log10(SMALLEST_RATIO))) + 1)
+
+
+def _ratio_bars(panel: Axes, rows: Table, edges: np.ndarray, *, base: float, height: float | None) -> None:
+    """Stacked histogram; scaled so that the tallest bar has ``height``, if given."""
+    # A tie (left = bound) belongs to the bin below 1.
+    inside = np.clip(rows["ratio"].to_numpy(), edges[0] * 1.001, edges[-1] / 1.001)
+    inside = np.where(inside >= 1, inside * 1.0000001, inside * 0.9999999)
+    inside = np.where(rows["outcome"] == Outcome.HOLDS, np.minimum(inside, 0.9999999), inside)
+    held, violated = (
+        np.histogram(inside[rows["outcome"] == outcome], edges)[0].astype(float)
+        for outcome in (Outcome.HOLDS, Outcome.VIOLATED)
+    )
+    scale = height / max((held + violated).max(initial=0.0), 1.0) if height else 1.0
+    styles = (
+        (held, 0.0, {"color": BLUE, "linewidth": 0}),
+        (violated, held, {"facecolor": VERMILLION, "edgecolor": INK, "hatch": "////", "linewidth": 0.4}),
+    )
+    for counts, below, style in styles:
+        filled = counts > 0
+        bottom = base + (below * scale + np.zeros_like(counts))[filled]
+        panel.bar(
+            edges[:-1][filled], counts[filled] * scale, np.diff(edges)[filled], bottom=bottom, align="edge", **style
+        )
+
+
+def _ratio_axis(panel: Axes, edges: np.ndarray) -> None:
+    panel.set_xscale("log")
+    panel.set_xlim(edges[0], edges[-1])
+    panel.xaxis.set_major_locator(LogLocator(numticks=20))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: ("≤ " if value <= SMALLEST_RATIO * 1.01 else "") + _power_of_ten(value))
+    )
+    panel.set_xlabel("left side / bound (dimensionless, logarithmic)")
+
+
+def _margin_text(panel: Axes, column: int, y: float, text: str, colour: str) -> None:
+    panel.annotate(
+        text,
+        (1.0, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(46 + 58 * column, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=8,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
+def _outcome_handles() -> list[Patch]:
+    return [
+        Patch(facecolor=BLUE, label="holds"),
+        Patch(facecolor=VERMILLION, edgecolor=INK, hatch="////", label="violated"),
+    ]
+
+
+@_styled
+def gap_against_bound(verdicts: Table, theorems: list[str]) -> Figure:
+    """Left side against bound on logarithmic axes; on the diagonal the bound is attained."""
+    figure = _figure(PAGE_WIDTH * 0.9, 5.2)
+    panel = figure.subplots()
+    decided = _decided(verdicts)
+    shown = [theorem for theorem in theorems if (decided["theorem"] == theorem).any()]
+    handles = []
+    largest = 1.0
+    for index, theorem in enumerate(shown):
+        rows = decided[decided["theorem"] == theorem]
+        x, y = (np.maximum(rows[side].to_numpy(), SMALLEST_VALUE) for side in ("bound", "left"))
+        largest = max(largest, x.max(), y.max())
+        colour = THEOREM_COLOURS[index % len(THEOREM_COLOURS)]
+        marker = THEOREM_MARKERS[index % len(THEOREM_MARKERS)]
+        panel.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.45, linewidths=0, rasterized=True)
+        broken = (rows["outcome"] == Outcome.VIOLATED).to_numpy()
+        panel.scatter(
+            x[broken], y[broken], s=42, facecolors="none", edgecolors=VERMILLION, linewidths=1, rasterized=True
+        )
+        handles.append(Line2D([], [], linestyle="", color=colour, marker=marker, label=theorem))
+    handles.append(Line2D([], [], linestyle="", marker="o", markersize=7, markerfacecolor="none", color=VERMILLION))
+    handles[-1].set_label("violated")
+    limits = SMALLEST_VALUE / 2, largest * 3
+    handles += panel.plot(limits, limits, color=INK, linewidth=0.9, label="left = bound")
+    panel.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+    panel.set_xlabel("bound (return)")
+    panel.annotate(
+        f"below {_power_of_ten(SMALLEST_VALUE)}: drawn at the edge",
+        (0.98, SMALLEST_VALUE),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+    )
+    panel.set_ylabel("optimality gap (return)")
+    figure.legend(handles=handles, loc="outside right upper")
+    return figure
+
+
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "ModDate": None},
+}
+
+
+@_styled
+def save(figure: Figure, directory: Path, stem: str, kinds: Iterable[str] = tuple(METADATA)) -> list[Path]:
+    """PNG (200 dpi), SVG and PDF, without dates: the same data give the same bytes."""
+    paths = [directory / f"{stem}.{kind}" for kind in kinds]
+    for path, kind in zip(paths, kinds, strict=True):
+        figure.savefig(path, format=kind, metadata=METADATA[kind])
+    return paths
+
+
+@_styled
+def svg(figure: Figure) -> str:
+    """The figure as SVG text."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
+    return buffer.getvalue()
+
+
+def inline(text: str, name: str, description: str) -> str:
+    """An SVG file's text made ready for a page: transparent, in the page's ink, with ids of its own."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="patch_1">.*?</g>', "", text, count=1, flags=re.DOTALL)  # the background
+    text = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
+    for colour, themed in THEMED.items():
+        text = text.replace(colour, themed)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(description, quote=True)}" ', 1).strip()

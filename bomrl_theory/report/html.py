@@ -1,0 +1,434 @@
+"""The report's page: one self-contained HTML file, readable offline, in the dark and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from bomrl_theory.adapt.adapt import algorithm_named
+from bomrl_theory.report import tables
+from bomrl_theory.report.finding import Finding, finding, headline
+from bomrl_theory.report.formula import formula, prose
+from bomrl_theory.report.frozen_lake import GAP, Settings, Study
+from bomrl_theory.report.notation import claim_latex
+from bomrl_theory.report.table import Table
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.run import ExitCode, Run, TheoremResult
+
+FOLDER = Path(__file__).parent
+DATA_ROWS = 200
+"""A counterexample with more transition rows than this is left to its file."""
+SHORT = 16
+"""Exact fractions longer than this are shown as doubles."""
+CSS = {
+    Finding.HOLDS: "good",
+    Finding.REFUTED: "note",
+    Finding.BROKEN: "bad",
+    Finding.NOT_REFUTED: "bad",
+    Finding.UNDECIDED: "note",
+    Finding.NOTHING: "note",
+}
+OBTAINED = {
+    "derived here": "derived here",
+    "as published": "as published",
+    "reconstructed": "reconstructed: the published text was not at hand",
+    "from memory": "from memory of the literature",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page."""
+
+    svg: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Every figure on the page; histograms by theorem id."""
+
+    overview: Picture
+    scatter: Picture
+    returns: Sequence[Picture]
+    gaps: Picture
+    histograms: Mapping[str, Picture]
+
+
+def page(
+    run: Run,
+    study: Study,
+    pictures: Pictures,
+    *,
+    seed: int,
+    command: str,
+    versions: Mapping[str, str],
+    counterexamples: Mapping[str, str],
+    files: Iterable[str],
+) -> str:
+    """The whole page.
+
+    Args:
+        counterexamples: the case file of each violated theorem, relative to the page.
+        files: what else the report consists of.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.globals["zip"] = zip
+    verdicts = tables.verdicts(run)
+    tightest = tables.tightest(verdicts)
+    code = run.exit_code
+    banner = Finding.HOLDS if code is ExitCode.EXPECTED else Finding.UNDECIDED
+    banner = Finding.BROKEN if code is ExitCode.VIOLATED else banner
+    return environment.get_template("page.html.jinja").render(
+        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        headline=headline(run),
+        banner=_badge(banner if run.finished else Finding.UNDECIDED),
+        counts=_counts(run, verdicts),
+        seed=seed,
+        command=command,
+        versions=versions,
+        legend={"refuted": _badge(Finding.REFUTED), "broken": _badge(Finding.BROKEN)},
+        summary=_summary(run),
+        tightest=_tightest(tightest),
+        figures=[_picture(pictures.overview), _picture(pictures.scatter)],
+        frozen_lake={
+            "text": _frozen_lake_text(study.settings),
+            "figures": [_picture(picture) for picture in (*pictures.returns, pictures.gaps)],
+            "absent": _not_drawn(study.gaps),
+            "table": _gaps(study.gaps),
+        },
+        theorems=[
+            _theorem(result, run, tightest, pictures.histograms, counterexamples.get(result.theorem.id))
+            for result in run.results
+        ],
+        skipped=_skipped(run),
+        files=", ".join(files),
+    )
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def _table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
+    """Columns are (title, css); a cell is its content, or (content, sort key)."""
+    return {
+        "caption": caption,
+        "columns": [{"title": title, "css": css, "number": css == "number"} for title, css in columns],
+        "rows": [[_cell(cell) for cell in row] for row in rows],
+    }
+
+
+def _cell(cell: Any) -> dict[str, Any]:
+    content, key = cell if isinstance(cell, tuple) else (cell, None)
+    return {"html": content, "key": key}
+
+
+def _number(value: Any, form: str = ".4g") -> tuple[str, str]:
+    """A number for display, with its sort key; a dash where there is none."""
+    if value is None or pd.isna(value):
+        return "–", ""
+    return format(value, form), repr(float(value))
+
+
+def ratio_text(ratio: float | None) -> str:
+    """left/bound; just below 1 by its distance from 1."""
+    if ratio is None or pd.isna(ratio):
+        return "–"
+    if 0 < 1 - ratio < 5e-5:
+        return f"1 − {1 - ratio:.1e}"
+    return f"{ratio:.4g}"
+
+
+def _ratio(ratio: float | None) -> tuple[str, str]:
+    return ratio_text(ratio), _number(ratio)[1]
+
+
+def _link(theorem: str) -> Markup:
+    return Markup('<a href="#{0}"><code>{0}</code></a>').format(theorem)
+
+
+def _badge(kind: Finding) -> dict[str, str]:
+    return {"text": str(kind), "mark": kind.mark, "css": CSS[kind]}
+
+
+def _badge_html(kind: Finding) -> Markup:
+    badge = _badge(kind)
+    return Markup('<span class="badge {css}"><span aria-hidden="true">{mark}</span> {text}</span>').format(**badge)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    columns = [
+        ("theorem", ""),
+        ("finding", ""),
+        ("max left/bound", "number"),
+        ("holds", "number"),
+        ("violated", "number"),
+        ("informative", "number"),
+        ("trivial", "number"),
+        ("certified", "number"),
+        ("undecided", "number"),
+        ("out of scope", "number"),
+        ("time (s)", "number"),
+        ("title", "line"),
+        ("obtained", "line"),
+    ]
+    table = tables.summary(run)
+    rows = [
+        (
+            _link(row["theorem"]),
+            (_badge_html(finding(result)), row["finding"]),
+            _ratio(row["max_ratio"]),
+            *(_number(row[column], ",d") for column in ("holds", "violated")),
+            *(_number(row[column], ".0%") for column in ("informative_share", "trivial_share", "certified_share")),
+            *(_number(row[column], ",d") for column in ("undecided", "out_of_scope")),
+            _number(row["seconds"], ".1f"),
+            row["title"],
+            row["obtained"],
+        )
+        for result, row in zip(run.results, table.to_dict("records"), strict=True)
+    ]
+    return _table("One row a theorem; the headers sort.", columns, rows)
+
+
+def _tightest(table: Table) -> dict[str, Any]:
+    columns = [
+        ("theorem", ""),
+        ("left/bound", "number"),
+        ("left", "number"),
+        ("bound", "number"),
+        ("grade", ""),
+        ("case", "wide"),
+        ("decided in", ""),
+    ]
+    rows = [
+        (
+            _link(row["theorem"]),
+            _ratio(row["ratio"]),
+            _number(row["left"]),
+            _number(row["bound"]),
+            row["grade"] if isinstance(row["grade"], str) else "–",
+            _where(row),
+            row["numbers"],
+        )
+        for row in table.to_dict("records")
+    ]
+    caption = "For every theorem the case that holds with the largest left/bound; 1 means that the bound is attained."
+    return _table(caption, columns, rows)
+
+
+def _where(row: Mapping[Any, Any]) -> str:
+    return row["case"] + ("" if pd.isna(row["task"]) else f"; task {row['task']}")
+
+
+def _gaps(gaps: Table) -> dict[str, Any]:
+    columns = [
+        ("variance", ""),
+        ("λ", ""),
+        ("algorithm", ""),
+        ("quantity", ""),
+        ("mean", "number"),
+        ("95 % interval", "number"),
+        ("main draw", "number"),
+        ("holds", "number"),
+        ("violated", "number"),
+        ("out of scope", "number"),
+    ]
+    rows = []
+    for row in gaps.to_dict("records"):
+        is_gap = row["quantity"] == GAP
+        counts = (row[name] for name in ("holds", "violated", "out_of_scope"))
+        known = np.isfinite(row["low"])
+        rows.append(
+            (
+                row["variance"],
+                (row["lambda"], repr(float(Fraction(row["lambda"])))),
+                algorithm_named(row["algorithm"]).label,
+                GAP if is_gap else _link(row["quantity"]),
+                _number(row["mean"]),
+                (f"{row['low']:.4g} to {row['high']:.4g}", repr(row["low"])) if known else ("–", ""),
+                _number(row["main"]),
+                *(_number(None if is_gap else count, "d") for count in counts),
+            )
+        )
+    caption = "In units of return; means over task families. Verdicts count families."
+    return _table(caption, columns, rows)
+
+
+def _constants(theorem: Theorem, run: Run) -> dict[str, Any]:
+    table = tables.constants(run)
+    rows = [
+        (Markup(formula(row["symbol"])), row["meaning"], row["unit"])
+        for row in table[table["theorem"] == theorem.id].to_dict("records")
+    ]
+    return _table("What the inequality is made of.", [("symbol", ""), ("meaning", "wide"), ("unit", "")], rows)
+
+
+def _skipped(run: Run) -> dict[str, Any]:
+    columns = [("theorem", ""), ("what", ""), ("verdicts", "number"), ("why", "wide")]
+    rows = [
+        (_link(row["theorem"]), row["what"].replace("_", " ").lower(), _number(row["verdicts"], ",d"), row["reason"])
+        for row in tables.skipped(run).to_dict("records")
+    ]
+    return _table("Verdicts that say nothing about the bound, or say it without a certificate.", columns, rows)
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _counts(run: Run, verdicts: Table) -> str:
+    uncertified = int((~verdicts["certified"].astype(bool)).sum())
+    how = "all certified" if not uncertified else f"{uncertified:,} of them in float64, not certified"
+    return f"{len(verdicts):,} verdicts on {run.judged:,} cases, {how}."
+
+
+def _frozen_lake_text(settings: Settings) -> str:
+    return (
+        f"{settings.draws} independent families of {settings.tasks} maps ({settings.size}x{settings.size}) for each "
+        f"variance setting. The meta-policy is the barycentre of the optima with {settings.uniform_share:.0%} uniform "
+        f"mixed in; the policy-gradient step has size (1 − γ)/(2λ). Intervals are {settings.confidence:.0%} percentile "
+        "bootstrap intervals of the mean over families. A bound on every single task is shown as the bound on the "
+        "expected gap that it implies, and counts as holding where it holds on every task as well."
+    )
+
+
+def _not_drawn(gaps: Table) -> list[Markup]:
+    """Bounds that the figure leaves out, each with its reason, said once."""
+    rows = gaps[~gaps["drawn"]]
+    return [
+        Markup("{}: {}").format(_link(theorem), "; ".join(dict.fromkeys(filter(None, group["reason"]))) or "no value")
+        for theorem, group in rows.groupby("quantity", sort=False)
+    ]
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {"svg": Markup(picture.svg), "title": picture.title, "caption": picture.caption}
+
+
+def _theorem(
+    result: TheoremResult,
+    run: Run,
+    tightest: Table,
+    histograms: Mapping[str, Picture],
+    file: str | None,
+) -> dict[str, Any]:
+    theorem = result.theorem
+    assumptions = tables.assumptions(run)
+    own = tightest[tightest["theorem"] == theorem.id].to_dict("records")
+    histogram = histograms.get(theorem.id)
+    return {
+        "id": theorem.id,
+        "title": theorem.title,
+        "status": theorem.status,
+        "finding": _badge(finding(result)),
+        "statement": Markup(formula(theorem.statement)),
+        "claim": Markup(formula(claim_latex(theorem))),
+        "source": f"{theorem.source.work}; {theorem.source.place}",
+        "obtained": OBTAINED[theorem.source.obtained],
+        "proof": theorem.proof,
+        "scope": _scope(theorem),
+        "notes": theorem.notes,
+        "counts": ", ".join(
+            f"{count:,} {outcome.replace('_', ' ').lower()}" for outcome, count in result.counts.items() if count
+        )
+        or "none",
+        "tightest": f"{_where(own[0])}: left/bound = {ratio_text(own[0]['ratio'])}" if own else "none holds",
+        "assumptions": [
+            {
+                "name": row["assumption"],
+                "statement": Markup(prose(row["statement"])),
+                "rate": f"met by {row['met']:,} of {row['tested']:,} verdicts" if row["tested"] else "never tested",
+            }
+            for row in assumptions[assumptions["theorem"] == theorem.id].to_dict("records")
+        ],
+        "constants": _constants(theorem, run),
+        "histogram": _picture(histogram) if histogram else None,
+        "counterexample": _counterexample(result, file),
+    }
+
+
+def _scope(theorem: Theorem) -> str:
+    who = "every task" if theorem.scope == "task" else "the expectation over tasks"
+    how = ", ".join(algorithm_named(name).label for name in theorem.algorithms)
+    steps = "" if theorem.algorithms == ("none",) else ", any K" if theorem.steps is None else f", K = {theorem.steps}"
+    return f"{who}; {how}{steps}"
+
+
+# --- counterexamples ------------------------------------------------------------------------------
+
+
+def _counterexample(result: TheoremResult, file: str | None) -> dict[str, Any] | None:
+    record = result.counterexample
+    if record is None:
+        return None
+    case, verdict = record
+    kind = Finding.REFUTED if result.theorem.status == "refuted" else Finding.BROKEN
+    expected = "Counterexample, expected: the theorem is registered as refuted"
+    unexpected = "UNEXPECTED counterexample: this theorem is broken"
+    size = f"{case.family.tasks} task(s), {case.family.states} states, {case.family.actions} actions"
+    facts = [
+        ("case", case.describe() + ("" if verdict.task is None else f"; task {verdict.task}")),
+        ("family", f"{size}, γ = {case.family.gamma}"),
+        ("left", f"{verdict.left:.12g} = {verdict.exact[0]}"),
+        ("bound", f"{verdict.bound:.12g} = {verdict.exact[1]}"),
+        ("left/bound", ratio_text(verdict.ratio)),
+        ("decided in", verdict.numbers + ("" if verdict.certified else " (not certified)")),
+    ]
+    small = case.family.tasks * case.family.states * case.family.actions <= DATA_ROWS
+    return {
+        "css": CSS[kind],
+        "mark": kind.mark,
+        "title": expected if kind is Finding.REFUTED else unexpected,
+        "facts": facts,
+        "data": _data(case) if small else None,
+        "file": file,
+    }
+
+
+def _data(case: Case) -> dict[str, Any]:
+    """The family and the meta-policy, one row a task, state and action."""
+    family = case.family
+    columns = [("task (weight)", ""), ("state (start)", ""), ("action", "number")]
+    columns += [("φ(a|s)", "number"), ("r(s,a)", "number"), ("P(·|s,a)", "wide")]
+    rows = []
+    task_weights, phi = _normalised(family.weights), [_normalised(row) for row in case.phi]
+    for task in range(family.tasks):
+        start = _normalised(family.rho[task])
+        for state in range(family.states):
+            for action in range(family.actions):
+                successors = _normalised(family.P[task, state, action])
+                law = ", ".join(f"{p} to {state}" for state, p in enumerate(successors) if p != "0")
+                reward = _exact(Fraction(float(family.r[task, state, action])))
+                rows.append(
+                    (
+                        f"{task} ({task_weights[task]})",
+                        f"{state} ({start[state]})",
+                        str(action),
+                        phi[state][action],
+                        reward,
+                        law,
+                    )
+                )
+    caption = "Exact fractions where they are short, otherwise the nearest double."
+    return _table(caption, columns, rows)
+
+
+def _normalised(weights: np.ndarray) -> list[str]:
+    exact = [Fraction(float(weight)) for weight in weights]
+    total = sum(exact)
+    return [_exact(weight / total) for weight in exact]
+
+
+def _exact(value: Fraction) -> str:
+    return str(value) if len(str(value)) <= SHORT else repr(float(value))

@@ -1,0 +1,290 @@
+"""Writing a report: everything under one directory, or nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bomrl_theory.errors import InvalidFile, MissingExtra
+from bomrl_theory.report.table import Table
+from bomrl_theory.verify.casefile import save_case
+from bomrl_theory.verify.run import Run
+
+if TYPE_CHECKING:  # pandas and Matplotlib are an extra
+    from bomrl_theory.report.frozen_lake import Settings, Study
+
+SCHEMA = "bomrl-report-1"
+INDEX = "report.json"
+PACKAGES = ("matplotlib", "pandas", "jinja2")
+
+
+def check_destination(directory: Path) -> None:
+    """Refuse early what :func:`write_report` would refuse after long work.
+
+    Raises:
+        InvalidFile: the directory holds something other than a former report, or its parent cannot be
+            written.
+        MissingExtra: a package that reports need is not installed.
+    """
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "report")
+    directory = directory.resolve()
+    if directory.exists():
+        _check_replaceable(directory)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent):
+            pass
+    except OSError as error:
+        raise InvalidFile(
+            f"cannot write in {directory.parent}: {error.strerror}; create it first, or choose a writable directory"
+        ) from None
+
+
+def _check_replaceable(directory: Path) -> None:
+    """A report is replaced as a whole, so nothing else may be lost with it."""
+    if not directory.is_dir():
+        raise InvalidFile(f"{directory} is a file; choose a directory")
+    present = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir()}
+    if not present:
+        return
+    remedy = "choose another directory, or empty it first"
+    try:
+        index = json.loads((directory / INDEX).read_text(encoding="utf-8"))
+        known = {INDEX, *index["files"]} if index["schema"] == SCHEMA else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        known = set()
+    if not known:
+        raise InvalidFile(f"{directory} is not empty and holds no former report; {remedy}")
+    if foreign := sorted(present - known):
+        raise InvalidFile(f"{directory} holds {foreign[0]}, which no report wrote; {remedy}")
+
+
+def write_report(
+    run: Run,
+    directory: Path,
+    *,
+    seed: int,
+    command: str,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    settings: Settings | None = None,
+) -> Path:
+    """Write the report of a run and return its page.
+
+    The files are built beside ``directory`` and take its place at the end; a failure leaves nothing
+    behind, and a former report as it was. The same run gives the same bytes.
+
+    Args:
+        run: what was verified.
+        directory: new, empty, or a former report.
+        seed: of the run; also of the Frozen Lake study unless ``settings`` says otherwise.
+        command: what regenerates the report, shown on the page.
+        on_stage: called with the name of each stage.
+        settings: of the Frozen Lake study.
+
+    Raises:
+        InvalidFile, MissingExtra: as :func:`check_destination`.
+    """
+    directory = Path(directory).resolve()
+    check_destination(directory)
+    from bomrl_theory.report.frozen_lake import Settings
+
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as workspace:
+            # Made inside the private workspace, so that it gets the permissions a directory usually has.
+            built = Path(workspace) / "report"
+            built.mkdir()
+            _build(run, built, seed, command, on_stage, settings or Settings(seed=seed))
+            _check_unchanged(directory)
+            _put(built, directory, Path(workspace) / "former")
+    except OSError as error:
+        raise InvalidFile(f"cannot write {directory}: {error.strerror}; choose a writable directory") from error
+    return directory / "index.html"
+
+
+def _check_unchanged(directory: Path) -> None:
+    """What appeared in the directory meanwhile is not overwritten either."""
+    if directory.exists():
+        _check_replaceable(directory)
+
+
+def _put(built: Path, directory: Path, former: Path) -> None:
+    if directory.exists():
+        directory.rename(former)
+    try:
+        built.rename(directory)
+    except OSError:
+        if former.exists():
+            former.rename(directory)
+        raise
+
+
+def _build(
+    run: Run, directory: Path, seed: int, command: str, on_stage: Callable[[str], None], settings: Settings
+) -> None:
+    from bomrl_theory.report import html, tables
+    from bomrl_theory.report.frozen_lake import study
+    from bomrl_theory.report.versions import versions
+
+    theorems = [result.theorem for result in run.results]
+    lake = study(
+        theorems,
+        settings,
+        on_draw=lambda variance, draw: on_stage(
+            f"Frozen Lake study: {variance} variance, family {draw + 1} of {settings.draws}"
+        ),
+    )
+    on_stage("tables")
+    verdicts = tables.verdicts(run)
+    for name, table in {
+        "summary": tables.summary(run).drop(columns="seconds"),
+        "verdicts": verdicts,
+        "constants": tables.constants(run),
+        "counterexamples": tables.counterexamples(run),
+        "frozen_lake_returns": lake.returns,
+        "frozen_lake_gaps": lake.gaps,
+    }.items():
+        table.to_csv(directory / f"{name}.csv", index=False, lineterminator="\n")
+    cases = {
+        result.theorem.id: save_case(*result.counterexample, directory / "counterexamples")
+        for result in run.results
+        if result.counterexample is not None
+    }
+    case_files = {theorem: path.relative_to(directory).as_posix() for theorem, path in cases.items()}
+    pictures = _draw(verdicts, [theorem.id for theorem in theorems], lake, directory / "figures", on_stage)
+    on_stage("page")
+    text = html.page(
+        run,
+        lake,
+        pictures,
+        seed=seed,
+        command=command,
+        versions=versions(),
+        counterexamples=case_files,
+        files=[*sorted(path.name for path in directory.glob("*.csv")), INDEX, "figures/", "counterexamples/"],
+    )
+    (directory / "index.html").write_text(text, encoding="utf-8")
+    index = _index(run, lake, seed, command, versions(), case_files)
+    index["files"] = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    (directory / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _draw(verdicts: Table, theorems: list[str], lake: Study, folder: Path, on_stage: Callable[[str], None]) -> Any:
+    """Draw, save and inline every figure."""
+    from bomrl_theory.report import figures
+    from bomrl_theory.report.html import Picture, Pictures
+
+    folder.mkdir()
+
+    def picture(stem: str, figure: Any, title: str, caption: str) -> Picture:
+        on_stage(f"figure: {title}")
+        figures.save(figure, folder, stem)
+        text = (folder / f"{stem}.svg").read_text(encoding="utf-8")
+        return Picture(figures.inline(text, stem, f"{title}. {caption}"), title, caption)
+
+    inequalities = [theorem for theorem in theorems if _is_graded(verdicts, theorem)]
+    draws = lake.settings.draws
+    on_stage("figures")
+    return Pictures(
+        overview=picture(
+            "verdict_overview",
+            figures.verdict_overview(verdicts, theorems),
+            "Verdicts",
+            "How close the left side comes to its bound, for every theorem; bar heights are scaled theorem by theorem. "
+            "Left of 1 the bound holds. Ratios beyond the axis are collected in its first and last bar.",
+        ),
+        scatter=picture(
+            "gap_against_bound",
+            figures.gap_against_bound(verdicts[verdicts["theorem"].isin(inequalities)], inequalities),
+            "Gap against bound",
+            "Every decided verdict of every inequality. On the diagonal the bound is attained; above it, violated.",
+        ),
+        returns=[
+            picture(
+                f"frozen_lake_returns_lambda_{lam.numerator}_{lam.denominator}",
+                figures.frozen_lake_returns(lake.returns, str(lam)),
+                f"Frozen Lake: return against adaptation steps, λ = {lam}",
+                f"Mean over {draws} task families, with bootstrap intervals.",
+            )
+            for lam in lake.settings.lambdas
+        ],
+        gaps=picture(
+            "frozen_lake_gaps",
+            figures.frozen_lake_gaps(lake.gaps),
+            "Frozen Lake: expected optimality gap and its bounds",
+            "Bars end at the expected gap without and after one adaptation step; on the logarithmic axis only their "
+            "end has a meaning. Each bound has its own row; the dotted line carries the gap down to it, and a mark "
+            "left of that line lies below the gap.",
+        ),
+        histograms={
+            theorem: Picture(
+                figures.inline(
+                    figures.svg(figures.ratio_histogram(verdicts[verdicts["theorem"] == theorem])),
+                    f"{theorem}-ratios",
+                    f"Distribution of left side over bound, {theorem}",
+                ),
+                f"Left side over bound, {theorem}",
+                "Verdicts by left side over bound; hatched ones are violated.",
+            )
+            for theorem in theorems
+        },
+    )
+
+
+def _is_graded(verdicts: Table, theorem: str) -> bool:
+    """Identities carry no grade; an inequality does wherever it holds, and is violated elsewhere."""
+    rows = verdicts[verdicts["theorem"] == theorem]
+    return bool((rows["grade"].notna() | (rows["outcome"] == "VIOLATED")).any())
+
+
+def _index(
+    run: Run, lake: Study, seed: int, command: str, versions: dict[str, str], case_files: dict[str, str]
+) -> dict[str, Any]:
+    """The report for machines, and the mark by which a former report is known."""
+    from bomrl_theory.report import tables
+    from bomrl_theory.report.finding import headline
+
+    settings = lake.settings
+    return {
+        "schema": SCHEMA,
+        "headline": headline(run),
+        "exit_code": int(run.exit_code),
+        "finished": run.finished,
+        "command": command,
+        "seed": seed,
+        "versions": versions,
+        "cases": run.judged,
+        "verdicts": sum(len(result.records) for result in run.results),
+        "theorems": _records(tables.summary(run).drop(columns="seconds")),
+        "tightest": _records(tables.tightest(tables.verdicts(run))[["theorem", "case", "task", "ratio"]]),
+        "counterexamples": case_files,
+        "frozen_lake": {
+            "seed": settings.seed,
+            "families": settings.draws,
+            "tasks": settings.tasks,
+            "size": settings.size,
+            "steps": settings.steps,
+            "lambdas": [str(lam) for lam in settings.lambdas],
+            "uniform_share": settings.uniform_share,
+            "confidence": settings.confidence,
+            "gaps": _records(lake.gaps),
+        },
+    }
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    """Rows as JSON objects; what is missing or not finite is null."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or str(value) == "<NA>" or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value

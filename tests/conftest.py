@@ -1,0 +1,29 @@
+"""Array shapes are checked while the tests run; hypothesis runs reproducibly unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import runtime_checkable
+
+import jaxtyping
+import pytest
+from hypothesis import HealthCheck, settings
+
+CHECKED = ("numbers", "tasks", "exact", "adapt", "meta", "theory", "verify")
+jaxtyping.install_import_hook([f"bomrl_theory.{layer}" for layer in CHECKED], "beartype.beartype")
+
+from bomrl_theory.numbers import Numbers  # noqa: E402  (only after the hook)
+
+runtime_checkable(Numbers)  # so that beartype can check annotations that name the protocol
+
+UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "ci", max_examples=25, deadline=None, derandomize=True, print_blob=True, suppress_health_check=UNHURRIED
+)
+settings.register_profile("thorough", max_examples=1000, deadline=None, suppress_health_check=UNHURRIED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Beartype picks the items of a container that it checks with ``random``, also inside strategies."""
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
