@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from bomrl_theory.report import figures
-from bomrl_theory.report.frozen_lake import GAP, Settings, Study, study
+from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, Settings, Study, study
 from bomrl_theory.report.table import Table
 from bomrl_theory.report.versions import versions
 from bomrl_theory.theory.registry import registry
@@ -55,7 +55,7 @@ def readme(lake: Study) -> str:
         "",
         f"{settings.draws} independent families of {settings.tasks} maps ({settings.size}x{settings.size}, discount "
         f"4/5) for each variance setting, seed {settings.seed}. Every family is adapted from the barycentre of its "
-        f"optima with {settings.uniform_share:.0%} uniform mixed in. Brackets hold {settings.confidence:.0%} "
+        f"optima with {settings.uniform_share:.0%} uniform mixed in. Brackets hold {CONFIDENCE:.0%} "
         "percentile bootstrap intervals of the mean over families; all numbers are in units of return.",
         "",
         "| task variance | λ | gap, no adaptation | gap after one Alg⁽²⁾ step | contraction bound | published form "

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bomrl_theory.adapt.adapt import algorithm_named
-from bomrl_theory.report.frozen_lake import GAP, OPTIMUM, VARIANCES
+from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, OPTIMUM, VARIANCES
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.theorem import ADAPTING
 from bomrl_theory.verify.verdict import Outcome
@@ -131,7 +131,9 @@ def frozen_lake_gaps(gaps: Table) -> Figure:
     figure.legend(
         handles=[
             Patch(facecolor=MUTED, alpha=0.55, label=f"expected gap: mean over {draws} task families"),
-            Line2D([], [], color=INK, marker="|", markersize=7, label="95 % bootstrap interval of that mean"),
+            Line2D(
+                [], [], color=INK, marker="|", markersize=7, label=f"{CONFIDENCE:.0%} bootstrap interval of that mean"
+            ),
             Line2D([], [], color=INK, linestyle="", marker="D", label="proved bound, certified, holds on every family"),
             Line2D(
                 [],

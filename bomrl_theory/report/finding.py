@@ -58,4 +58,4 @@ def headline(run: Run) -> str:
         tail = f", {refuted} of them refuted with a counterexample, as registered" if refuted else ""
         return f"All as expected: {what}{tail}"
     parts = [f"{unexpected.count(kind)} {kind}" for kind in Finding if kind in unexpected]
-    return f"Not as expected: {', '.join(parts)}; {what}"
+    return f"Not as expected: {'; '.join(parts)} (of {what})"

@@ -35,6 +35,8 @@ from bomrl_theory.verify.verdict import Outcome
 VARIANCES: tuple[Literal["high", "low"], ...] = ("high", "low")
 EXPECTED_GAPS = tuple(over_tasks(w.symbol * quantity.symbol) for quantity in (gap, gap_phi))
 RESAMPLES = 9999
+CONFIDENCE = 0.95
+"""Level of the bootstrap intervals over draws."""
 GAP = "expected optimality gap"
 OPTIMUM = "optimum"
 
@@ -51,7 +53,6 @@ class Settings:
         steps: largest number of adaptation steps K.
         lambdas: regularisations, in the unit of return.
         uniform_share: how much uniform policy is mixed into the barycentre.
-        confidence: level of the bootstrap intervals over draws.
     """
 
     seed: int = 0
@@ -61,7 +62,6 @@ class Settings:
     steps: int = 4
     lambdas: tuple[Fraction, ...] = (Fraction(1, 10), Fraction(1, 100))
     uniform_share: float = 0.1
-    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def study(
     rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(len(VARIANCES),)))
     return Study(
         settings,
-        _over_draws(pd.DataFrame(returns), ["variance", "lambda", "algorithm", "step"], settings, rng),
-        _summarise_gaps(pd.DataFrame(gaps), settings, rng),
+        _over_draws(pd.DataFrame(returns), ["variance", "lambda", "algorithm", "step"], rng),
+        _summarise_gaps(pd.DataFrame(gaps), rng),
     )
 
 
@@ -168,12 +168,12 @@ def _gaps(
                 }
 
 
-def _over_draws(values: Table, keys: list[str], settings: Settings, rng: np.random.Generator) -> Table:
+def _over_draws(values: Table, keys: list[str], rng: np.random.Generator) -> Table:
     """Mean, bootstrap interval and main draw of ``value`` for every combination of ``keys``."""
     wide = values.pivot(index="draw", columns=keys, values="value")
     # Columns in the order in which the study produced them.
     wide = wide[list(values[keys].drop_duplicates().itertuples(index=False, name=None))]
-    low, high = interval(wide.to_numpy(dtype=np.float64), settings.confidence, rng)
+    low, high = interval(wide.to_numpy(dtype=np.float64), rng)
     table = wide.columns.to_frame(index=False)
     table["mean"] = wide.mean(axis=0, skipna=False).to_numpy()
     table["low"], table["high"] = low, high
@@ -183,7 +183,7 @@ def _over_draws(values: Table, keys: list[str], settings: Settings, rng: np.rand
 
 
 def interval(
-    samples: Float64[Array, "N K"], confidence: float, rng: np.random.Generator
+    samples: Float64[Array, "N K"], rng: np.random.Generator
 ) -> tuple[Float64[Array, " K"], Float64[Array, " K"]]:
     """Percentile bootstrap interval of each column's mean; NaN where it has a gap or a single row."""
     low = np.full(samples.shape[1], np.nan)
@@ -194,7 +194,7 @@ def interval(
             (samples[:, usable],),
             np.mean,
             axis=0,
-            confidence_level=confidence,
+            confidence_level=CONFIDENCE,
             n_resamples=RESAMPLES,
             batch=RESAMPLES // 10,
             method="percentile",
@@ -204,9 +204,9 @@ def interval(
     return low, high
 
 
-def _summarise_gaps(values: Table, settings: Settings, rng: np.random.Generator) -> Table:
+def _summarise_gaps(values: Table, rng: np.random.Generator) -> Table:
     keys = ["variance", "lambda", "algorithm", "quantity"]
-    table = _over_draws(values, keys, settings, rng)
+    table = _over_draws(values, keys, rng)
     groups = values.groupby(keys, sort=False)
     extra = pd.DataFrame(
         {

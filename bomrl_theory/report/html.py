@@ -17,7 +17,7 @@ from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.report import tables
 from bomrl_theory.report.finding import Finding, finding, headline
 from bomrl_theory.report.formula import formula, prose
-from bomrl_theory.report.frozen_lake import GAP, Settings, Study
+from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, Settings, Study
 from bomrl_theory.report.notation import claim_latex
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.case import Case
@@ -96,6 +96,7 @@ def page(
         headline=headline(run),
         banner=_badge(banner if run.finished else Finding.UNDECIDED),
         counts=_counts(run, verdicts),
+        unexpected=[result.theorem.id for result in run.results if not finding(result).expected],
         seed=seed,
         command=command,
         versions=versions,
@@ -239,7 +240,7 @@ def _gaps(gaps: Table) -> dict[str, Any]:
         ("algorithm", ""),
         ("quantity", ""),
         ("mean", "number"),
-        ("95 % interval", "number"),
+        (f"{CONFIDENCE:.0%} interval", "number"),
         ("main draw", "number"),
         ("holds", "number"),
         ("violated", "number"),
@@ -297,7 +298,7 @@ def _frozen_lake_text(settings: Settings) -> str:
     return (
         f"{settings.draws} independent families of {settings.tasks} maps ({settings.size}x{settings.size}) for each "
         f"variance setting. The meta-policy is the barycentre of the optima with {settings.uniform_share:.0%} uniform "
-        f"mixed in; the policy-gradient step has size (1 − γ)/(2λ). Intervals are {settings.confidence:.0%} percentile "
+        f"mixed in; the policy-gradient step has size (1 − γ)/(2λ). Intervals are {CONFIDENCE:.0%} percentile "
         "bootstrap intervals of the mean over families. A bound on every single task is shown as the bound on the "
         "expected gap that it implies, and counts as holding where it holds on every task as well."
     )
@@ -376,16 +377,18 @@ def _counterexample(result: TheoremResult, file: str | None) -> dict[str, Any] |
     kind = Finding.REFUTED if result.theorem.status == "refuted" else Finding.BROKEN
     expected = "Counterexample, expected: the theorem is registered as refuted"
     unexpected = "UNEXPECTED counterexample: this theorem is broken"
-    size = f"{case.family.tasks} task(s), {case.family.states} states, {case.family.actions} actions"
+    family = case.family
+    sizes = ((family.tasks, "task"), (family.states, "state"), (family.actions, "action"))
+    size = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in sizes)
     facts = [
         ("case", case.describe() + ("" if verdict.task is None else f"; task {verdict.task}")),
-        ("family", f"{size}, γ = {case.family.gamma}"),
-        ("left", f"{verdict.left:.12g} = {verdict.exact[0]}"),
-        ("bound", f"{verdict.bound:.12g} = {verdict.exact[1]}"),
+        ("family", f"{size}, γ = {family.gamma}"),
+        ("left", f"{verdict.exact[0]} ≈ {verdict.left:.12g}"),
+        ("bound", f"{verdict.exact[1]} ≈ {verdict.bound:.12g}"),
         ("left/bound", ratio_text(verdict.ratio)),
         ("decided in", verdict.numbers + ("" if verdict.certified else " (not certified)")),
     ]
-    small = case.family.tasks * case.family.states * case.family.actions <= DATA_ROWS
+    small = family.tasks * family.states * family.actions <= DATA_ROWS
     return {
         "css": CSS[kind],
         "mark": kind.mark,

@@ -248,6 +248,7 @@ def _index(
     """The report for machines, and the mark by which a former report is known."""
     from bomrl_theory.report import tables
     from bomrl_theory.report.finding import headline
+    from bomrl_theory.report.frozen_lake import CONFIDENCE
 
     settings = lake.settings
     return {
@@ -271,7 +272,7 @@ def _index(
             "steps": settings.steps,
             "lambdas": [str(lam) for lam in settings.lambdas],
             "uniform_share": settings.uniform_share,
-            "confidence": settings.confidence,
+            "confidence": CONFIDENCE,
             "gaps": _records(lake.gaps),
         },
     }

@@ -9,7 +9,7 @@ from bomrl_theory.theory.comparator import INNER, eta
 from bomrl_theory.theory.constants import Delta, gamma, gap, lam, rho, scalar, w
 from bomrl_theory.theory.expression import largest_over_tasks, over_tasks
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.small import detour
+from bomrl_theory.theory.small import keep_or_lose
 from bomrl_theory.theory.theorem import Source, Theorem
 
 
@@ -65,8 +65,8 @@ THEOREM = Theorem(
     bound=sp.Max(largest_over_tasks(Delta.symbol), lam.symbol) / (1 - gamma.symbol) * (Var.symbol + M.symbol)
     + over_tasks(w.symbol * INNER),
     constants=(w, gap, Delta, lam, gamma, Var, M, rho, eta),
-    witness=lambda: Case.new(detour(), [[1, 10], [1, 2**20], [47, 53]], "kl-posterior", 5),
-    tightness=0.937,
+    witness=lambda: Case.new(keep_or_lose(), [[99, 1], [1, 1]], "kl-posterior", 64),
+    tightness=0.9946,
     proof="proofs/task_variance.md",
     notes="At the barycentre the mismatch M is 0 and the bound is max(Delta, lambda)/(1-gamma) Var.",
 )

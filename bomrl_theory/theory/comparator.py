@@ -90,16 +90,20 @@ def comparator_error(m: Measured) -> Shaped[Array, "T S"]:
 
 
 def inner_error(m: Measured) -> Shaped[Array, "T S"]:
-    """``max(0, g(phi) - g(pi+), g(q) - g(pi+))`` with g the algorithm's objective at the state."""
+    """``max(0, g(phi) - g(pi+), g(q) - g(pi+))`` with g the algorithm's objective at the state.
+
+    States that pi+ never visits cannot cost any return, so they count 0.
+    """
     reached = m.case.algorithm.objective(m.phi, m.lam, m.plus)
     wanted = m.numbers.maximum(m.phi.V, m.at_star(m.phi.Q) - values([e], m)["e"])
-    return m.numbers.maximum(wanted - reached, np.full(reached.shape, m.model.zero))
+    short = m.numbers.maximum(wanted - reached, np.full(reached.shape, m.model.zero))
+    return np.where(m.plus.visited, short, m.model.zero)
 
 
-e = per_state("e", "comparator error e_i of the case's algorithm", "return", comparator_error, nonnegative=True)
+e = per_state("e", "comparator error e_i of the case's algorithm; may be negative", "return", comparator_error)
 eta = per_state(
     "eta",
-    "inner error: by how much pi+ falls short of phi and of the comparator in its own objective",
+    "inner error: by how much pi+ falls short of phi and of the comparator in its own objective, where pi+ goes",
     "return",
     inner_error,
     nonnegative=True,

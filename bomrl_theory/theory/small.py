@@ -38,8 +38,8 @@ def hold_or_fall(gamma: Any = Fraction(99, 100)) -> TaskFamily:
     return TaskFamily.new(P, r, gamma, [1, 0], name="hold-or-fall")
 
 
-def detour(gamma: Any = Fraction(999, 1000)) -> TaskFamily:
-    """Three states found by search: the start looks indifferent under phi, yet only one way leads to the reward."""
-    P = [[[[0, 1, 0], [1, 0, 0]], [[7, 0, 53], [0, 60, 0]], [[1, 0, 0], [0, 1, 0]]]]
-    r = [[[-1, 1], [-1, 0.5], [-1, -1]]]
-    return TaskFamily.new(P, r, gamma, [0, 0, 1], name="detour", row_weights=True)
+def keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
+    """State 0: keep (reward 1) or lose (reward 0) for ever in the absorbing state 1, which pays nothing."""
+    P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
+    r = [[[1, 0], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="keep-or-lose")
