@@ -7,6 +7,7 @@ drift, 2 a usage or input error, 3 undecided or nothing in scope.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -220,7 +221,8 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
     )
     with _stages() as on_stage:
         page = write_report(run, output, seed=seed, command=command, on_stage=on_stage)
-    _print_run(run, plan, {})
+    saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
+    _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
     click.echo(f"\nreport: {page}")
     _exit(run.exit_code)
 
@@ -368,10 +370,10 @@ def _stages() -> Iterator[Callable[[str], None]]:
 
 
 def _console() -> Console:
-    """Full width when piped, so that nothing is cut."""
+    """As wide as the terminal, or as COLUMNS says; wide when piped, so that nothing is cut."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=160)
 
 
 def _print_json(value: Any) -> None:
@@ -426,10 +428,10 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
 
     console = _console()
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("theorem")
-    for heading in ("holds", "violated", "undecided", "out of scope", "max left/bound", "informative", "time"):
+    table.add_column("theorem", no_wrap=True)
+    for heading in ("holds", "violated", "undecided", "out of scope", "max ratio", "informative", "time"):
         table.add_column(heading, justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for result in run.results:
         counts = result.counts
         table.add_row(
@@ -468,7 +470,7 @@ def _remark(result: Any) -> str:
         return "[yellow]nothing in scope[/]" if not result.in_scope else "[yellow]undecided cases[/]"
     if result.floats_only:
         return "[yellow]float, not certified[/]"
-    return "[dim]refuted, as registered[/]" if result.theorem.status == "refuted" else "[green]ok[/]"
+    return "[dim]refuted, as expected[/]" if result.theorem.status == "refuted" else "[green]ok[/]"
 
 
 def _number(x: float | None) -> str:

@@ -18,12 +18,13 @@ from strategies import cases
 
 from bomrl_theory.adapt.adapt import algorithms
 from bomrl_theory.errors import InvalidTheorem, UnknownName
+from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap, per_state
 from bomrl_theory.theory.expression import Expr
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
 from bomrl_theory.verify.verdict import Outcome, judge
 
 THEOREMS = [pytest.param(theorem, id=theorem.id) for theorem in registry().values()]
@@ -63,6 +64,17 @@ def test_witness_is_as_tight_as_declared(theorem: Theorem) -> None:
         assert verdict.certified
         assert verdict.ratio is not None
         assert verdict.ratio >= theorem.tightness * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("algorithm", ADAPTING)
+def test_visitation_near_the_smallest_double(algorithm: str) -> None:
+    """lambda / nu^phi beyond the range of doubles is no reason to warn or to leave a theorem undecided."""
+    stay = [[[1, 0], [1, 0]], [[0, 1], [0, 1]]]
+    family = TaskFamily.new([stay], [[[0, 1], [1, 0]]], 0, [1, 1e-310], row_weights=True)
+    case = Case.new(family, [[1, 1], [1, 1]], algorithm, 1000)
+    for theorem in registry().values():
+        if theorem.covers(case) and theorem.status == "proved" and not theorem.assumptions:
+            assert {verdict.outcome for verdict in judge(theorem, case)} == {Outcome.HOLDS}
 
 
 def exactly(factor: float) -> Expr:
@@ -155,7 +167,7 @@ USER_FILE = """
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
 
 THEOREM = Theorem(
     id="mine-v1", title="rewards in [0, 1]", statement="", source=Source("me", "here", "derived here"),
