@@ -427,10 +427,10 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
     from bomrl_theory.verify.verdict import Outcome
 
     console = _console()
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("theorem", no_wrap=True)
     for heading in ("holds", "violated", "undecided", "out of scope", "max ratio", "informative", "time"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for result in run.results:
         counts = result.counts
@@ -470,7 +470,7 @@ def _remark(result: Any) -> str:
         return "[yellow]nothing in scope[/]" if not result.in_scope else "[yellow]undecided cases[/]"
     if result.floats_only:
         return "[yellow]float, not certified[/]"
-    return "[dim]refuted, as expected[/]" if result.theorem.status == "refuted" else "[green]ok[/]"
+    return "[dim]refuted[/]" if result.theorem.status == "refuted" else "[green]ok[/]"
 
 
 def _number(x: float | None) -> str:

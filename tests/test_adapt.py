@@ -122,6 +122,20 @@ def test_euclidean_step_against_many_starts(seed: int) -> None:
             assert reached <= found.fun + 1e-8 * (1 + np.abs(Q).max())
 
 
+def test_euclidean_step_leaves_a_poor_local_maximum() -> None:
+    """phi(best) = 2^-14 and lambda = 1/1000: climbing from phi stops at once, the optimum lies far away."""
+    family = TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], 0, [1])
+    phi = np.array([[1.0, 2.0**14 - 1]])
+    plus = adapt(family, phi, "euclidean", 1e-3).policies[-1][0, 0]
+    theta, Q = np.log(phi[0] / phi.sum()), np.array([1.0, 0.0])
+    grid = np.linspace(0, 40, 4001)
+    best = min(smooth_loss(np.array([t, -t]) / 2, theta, Q, 1e-3)[0] for t in grid)
+    change = np.log(plus) - theta
+    assert smooth_loss(change - change.mean(), theta, Q, 1e-3)[0] <= best + 1e-9
+    assert best < -0.9
+    assert plus[0] / plus.sum() > 0.99
+
+
 @given(cases(["euclidean"]))
 def test_euclidean_step_is_stationary(case: Case) -> None:
     """The gradient of the definition vanishes at every visited state."""
