@@ -132,8 +132,8 @@ def test_euclidean_step_leaves_a_poor_local_maximum() -> None:
     best = min(smooth_loss(np.array([t, -t]) / 2, theta, Q, 1e-3)[0] for t in grid)
     change = np.log(plus) - theta
     assert smooth_loss(change - change.mean(), theta, Q, 1e-3)[0] <= best + 1e-9
-    assert best < -0.9
-    assert plus[0] / plus.sum() > 0.99
+    assert best < -0.85
+    assert plus[0] / plus.sum() > 0.98
 
 
 @given(cases(["euclidean"]))

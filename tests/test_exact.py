@@ -93,6 +93,14 @@ def test_visited_states_are_those_of_positive_visitation(played: tuple[MDP, Arra
     assert visited_states(TaskFamily.of([task]), policy[None] > 0)[0].tolist() == expected
 
 
+def test_without_discounting_into_the_future_only_the_start_is_visited() -> None:
+    """At gamma = 0 nothing after the first step counts."""
+    P, r = [[[[0, 1]], [[0, 1]]]], [[[0], [0]]]
+    for gamma, expected in (("0", [True, False]), ("1/2", [True, True])):
+        family = TaskFamily.new(P, r, gamma, [1, 0])
+        assert visited_states(family, np.ones((1, 2, 1), dtype=bool)).tolist() == [expected]
+
+
 @given(families())
 def test_optimal_policy_is_optimal(family: TaskFamily) -> None:
     """No action has a positive advantage in exact arithmetic, and pi* takes the lowest action among exact ties."""
@@ -168,6 +176,14 @@ def test_wrong_proposal_is_corrected(monkeypatch: pytest.MonkeyPatch, wrong: int
     assert corrected.certified
     assert not optimal_policy(family, certify=False).certified
     assert optimal_policy(family, certify=False).actions.tolist() == np.full((3, 5), wrong).tolist()
+
+
+def test_tied_proposal_of_a_higher_index_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of two exactly equal actions pi* takes does not depend on the float solver."""
+    family = TaskFamily.new([[[[1.0], [1.0]]]], [[[1.0, 1.0]]], "1/2", [1.0])
+    proposal = Solution(np.array([[1]]), np.array([[2.0]]), "converged", 1, np.zeros(1))
+    monkeypatch.setattr(solve, "policy_iteration", lambda family: proposal)
+    assert optimal_policy(family).actions.tolist() == [[0]]
 
 
 def test_policy_iteration_says_when_it_stopped_early() -> None:
