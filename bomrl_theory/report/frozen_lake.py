@@ -211,7 +211,9 @@ def _summarise_gaps(values: pd.DataFrame, settings: Settings, rng: np.random.Gen
         {
             "kind": groups["kind"].first(),
             **{
-                str(outcome).lower(): groups["outcome"].agg(lambda column, wanted=outcome: int((column == wanted).sum()))
+                str(outcome).lower(): groups["outcome"].agg(
+                    lambda column, wanted=outcome: int((column == wanted).sum())
+                )
                 for outcome in Outcome
             },
             "outcome_main": groups["outcome"].first(),
