@@ -16,7 +16,7 @@ from jaxtyping import Float64, Shaped
 
 from bomrl_theory.adapt.step import Algorithm, Status, Step
 from bomrl_theory.exact.evaluate import Evaluation
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, Numeric
 from bomrl_theory.tasks.policy import from_log_weights
 
 MAXIMUM_ITERATIONS = 100
@@ -124,15 +124,15 @@ def _newton(
     return u - u.mean(axis=-1, keepdims=True), iteration
 
 
-def divergence(phi: Evaluation, pi: Evaluation) -> Shaped[Array, "T S"]:
+def divergence(phi: Evaluation, pi: Evaluation) -> Shaped[Numeric, "T S"]:
     """``min_c |log pi - log phi - c|^2``: the penalty of the policy, free of the softmax gauge."""
     change = phi.model.numbers.log(pi.pi / phi.pi)
     mean = change.sum(axis=-1, keepdims=True) / phi.model.numbers.constant(change.shape[-1])
     centred = change - mean
-    return (centred * centred).sum(axis=-1)
+    return phi.model.numbers.dot(centred, centred)
 
 
-def regularisation(phi: Evaluation, lam: Any) -> Shaped[Array, "T S"]:
+def regularisation(phi: Evaluation, lam: Any) -> Shaped[Numeric, "T S"]:
     """``lambda / nu^phi(s)``; zero at unvisited states, where the step stays at phi."""
     nu = np.where(phi.visited, phi.nu, phi.model.numbers.constant(1))
     return np.where(phi.visited, lam / nu, phi.model.zero)

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from jaxtyping import Float64, Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, Numeric
 
 Status = Literal["solved", "stopped"]
 
@@ -52,10 +51,10 @@ class Algorithm:
     label: str
     summary: str
     solve: Callable[[Evaluation, float], Step]
-    divergence: Callable[[Evaluation, Evaluation], Shaped[Array, "T S"]] | None = None
-    regularisation: Callable[[Evaluation, Any], Shaped[Array, "T S"]] | None = None
+    divergence: Callable[[Evaluation, Evaluation], Shaped[Numeric, "T S"]] | None = None
+    regularisation: Callable[[Evaluation, Any], Shaped[Numeric, "T S"]] | None = None
 
-    def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Array, "T S"]:
+    def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:
         """``<pi, Q^phi> - lambda d_i(phi, pi)``, state by state (THEORY section 1).
 
         Raises:
@@ -63,16 +62,16 @@ class Algorithm:
         """
         if self.divergence is None or self.regularisation is None:
             raise TypeError(f"{self.name} does not maximise a regularised objective")
-        gain = (pi.pi * phi.Q).sum(axis=-1)
+        gain = pi.average(phi.Q)
         return gain - self.regularisation(phi, lam) * self.divergence(phi, pi)
 
 
-def constant_regularisation(phi: Evaluation, lam: Any) -> Shaped[Array, "T S"]:
+def constant_regularisation(phi: Evaluation, lam: Any) -> Shaped[Numeric, "T S"]:
     """The same lambda at every state."""
-    return np.full(phi.V.shape, lam, dtype=phi.V.dtype)
+    return phi.model.numbers.full(phi.V.shape, lam)
 
 
-def kl(p: Evaluation, q: Evaluation) -> Shaped[Array, "T S"]:
+def kl(p: Evaluation, q: Evaluation) -> Shaped[Numeric, "T S"]:
     """``KL(p || q)`` per state; both policies have full support."""
     ratio = p.pi / q.pi
-    return (p.pi * p.model.numbers.log(ratio)).sum(axis=-1)
+    return p.average(p.model.numbers.log(ratio))

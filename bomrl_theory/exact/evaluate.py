@@ -13,7 +13,7 @@ from jaxtyping import Bool, Shaped
 
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.reachability import visited_states
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, Numeric
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,50 +29,47 @@ class Evaluation:
     """
 
     model: Model
-    pi: Shaped[Array, "T S A"]
-    weights: Shaped[Array, "T S A"]
+    pi: Shaped[Numeric, "T S A"]
+    weights: Shaped[Numeric, "T S A"]
 
     @classmethod
-    def of(cls, model: Model, weights: Shaped[Array, "T S A"]) -> Evaluation:
+    def of(cls, model: Model, weights: Shaped[Numeric, "T S A"]) -> Evaluation:
         """Evaluate the policy whose rows are ``weights`` divided by their exact sums."""
-        loaded = model.numbers.load(weights)
-        return cls(model, loaded / loaded.sum(axis=-1, keepdims=True), weights)
+        return cls(model, model.numbers.normalised(weights), weights)
 
     @cached_property
-    def _system(self) -> Shaped[Array, "T S S"]:
-        """I - gamma P_pi."""
-        P_pi = (self.pi[..., None] * self.model.P).sum(axis=2)
-        identity = self.model.numbers.load(np.eye(P_pi.shape[-1]))
-        return identity - self.model.gamma * P_pi
+    def P(self) -> Shaped[Numeric, "T S S"]:
+        """Transition probabilities under the policy."""
+        return self.model.numbers.dot(np.swapaxes(self.model.P, 2, 3), self.pi[:, :, None, :])
 
     @cached_property
-    def V(self) -> Shaped[Array, "T S"]:
+    def V(self) -> Shaped[Numeric, "T S"]:
         """State value.
 
         Raises:
             SingularSystem: the number system could not guarantee a solution.
         """
-        return self.model.numbers.solve(self._system, self.average(self.model.r))
+        return self.model.numbers.solve_discounted(self.P, self.model.gamma, self.average(self.model.r))
 
     @cached_property
-    def Q(self) -> Shaped[Array, "T S A"]:
+    def Q(self) -> Shaped[Numeric, "T S A"]:
         """Action value ``r + gamma P V``."""
         return self.model.action_value(self.V)
 
     @cached_property
-    def advantage(self) -> Shaped[Array, "T S A"]:
+    def advantage(self) -> Shaped[Numeric, "T S A"]:
         """``Q - V``."""
         return self.Q - self.V[..., None]
 
     @cached_property
-    def nu(self) -> Shaped[Array, "T S"]:
+    def nu(self) -> Shaped[Numeric, "T S"]:
         """Normalised discounted state visitation; exactly zero where a state is never visited.
 
         Raises:
             SingularSystem: the number system could not guarantee a solution.
         """
-        transposed = np.swapaxes(self._system, -1, -2)
-        nu = self.model.numbers.solve(transposed, (1 - self.model.gamma) * self.model.rho)
+        start = (1 - self.model.gamma) * self.model.rho
+        nu = self.model.numbers.solve_discounted(self.P, self.model.gamma, start, transposed=True)
         return np.where(self.visited, nu, self.model.zero)
 
     @cached_property
@@ -81,10 +78,10 @@ class Evaluation:
         return visited_states(self.model.family, self.weights > 0)
 
     @cached_property
-    def J(self) -> Shaped[Array, " T"]:
+    def J(self) -> Shaped[Numeric, " T"]:
         """Return ``rho . V``, unnormalised."""
-        return (self.model.rho * self.V).sum(axis=-1)
+        return self.model.numbers.dot(self.model.rho, self.V)
 
-    def average(self, values: Shaped[Array, "T S A"]) -> Shaped[Array, "T S"]:
+    def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``<pi(s), values(s, .)>``."""
-        return (self.pi * values).sum(axis=-1)
+        return self.model.numbers.dot(self.pi, values)

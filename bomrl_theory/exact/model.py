@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxtyping import Shaped
 
-from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.numbers import Numbers, Numeric
 from bomrl_theory.tasks.family import TaskFamily
 
 
@@ -20,24 +20,24 @@ class Model:
     numbers: Numbers
 
     @cached_property
-    def P(self) -> Shaped[Array, "T S A S"]:
+    def P(self) -> Shaped[Numeric, "T S A S"]:
         """Transition probabilities."""
-        return self._normalised(self.family.P)
+        return self.numbers.normalised(self.family.P)
 
     @cached_property
-    def r(self) -> Shaped[Array, "T S A"]:
+    def r(self) -> Shaped[Numeric, "T S A"]:
         """Rewards."""
         return self.numbers.load(self.family.r)
 
     @cached_property
-    def rho(self) -> Shaped[Array, "T S"]:
+    def rho(self) -> Shaped[Numeric, "T S"]:
         """Start distributions."""
-        return self._normalised(self.family.rho)
+        return self.numbers.normalised(self.family.rho)
 
     @cached_property
-    def w(self) -> Shaped[Array, " T"]:
+    def w(self) -> Shaped[Numeric, " T"]:
         """Task weights, summing to 1."""
-        return self._normalised(self.family.weights)
+        return self.numbers.normalised(self.family.weights)
 
     @cached_property
     def gamma(self) -> Any:
@@ -49,10 +49,6 @@ class Model:
         """Zero as an exact scalar."""
         return self.numbers.constant(0)
 
-    def action_value(self, V: Shaped[Array, "T S"]) -> Shaped[Array, "T S A"]:
+    def action_value(self, V: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S A"]:
         """``r + gamma P V``."""
-        return self.r + self.gamma * (self.P * V[:, None, None, :]).sum(axis=-1)
-
-    def _normalised(self, weights: Array) -> Array:
-        loaded = self.numbers.load(weights)
-        return loaded / loaded.sum(axis=-1, keepdims=True)
+        return self.r + self.gamma * self.numbers.dot(self.P, V[:, None, None, :])

@@ -1,24 +1,26 @@
 """Each task's optimum: batched float policy iteration, then a certificate.
 
-The float result is only a proposal. :func:`optimal_policy` proves ``A^{pi*} <= 0`` exactly, in balls
-where every inequality is strict and in rationals where actions tie, and improves the proposal in
+The float result is only a proposal. :func:`optimal_policy` proves ``A^{pi*} <= 0``, in enclosures of all tasks
+at once where every inequality is strict and in rationals where actions tie, and improves the proposal in
 exact arithmetic if it was not optimal after all. So pi* is never a solver's word.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Bool, Float64, Int, Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.numbers import FLOATS, Array, Balls, Numbers, Rationals, SingularSystem
+from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Numbers, Numeric, Rationals, SingularSystem
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
+Decided = Literal["enclosure", "ball", "rational", "float"]
 MAXIMUM_ITERATIONS = 1000
 
 
@@ -41,13 +43,13 @@ class Solution:
     residual: Float64[Array, " T"]
 
 
-def policy_iteration(family: TaskFamily, *, maximum_iterations: int = MAXIMUM_ITERATIONS) -> Solution:
+def policy_iteration(model: Model, *, maximum_iterations: int = MAXIMUM_ITERATIONS) -> Solution:
     """Howard's policy iteration on all tasks at once.
 
     An action is left only for one that is better beyond rounding, so ties cannot make it cycle; at
     the end ties go to the lowest index.
     """
-    model = Model(family, FLOATS)
+    family = model.family
     actions = model.r.argmax(axis=-1)
     rows = np.arange(family.actions)
     status: Literal["converged", "stopped"] = "stopped"
@@ -77,56 +79,63 @@ class Optimum:
 
     Attributes:
         actions: pi* as action indices [T, S].
-        decided: for each task "ball" (strict everywhere), "rational" (ties decided exactly) or
-            "float" (not certified: the task was too large for exact arithmetic).
+        decided: for each task "enclosure" or "ball" (strict everywhere, so pi* is unique), "rational" (ties
+            decided exactly) or "float" (not certified: the task was too large for exact arithmetic).
     """
 
     actions: Int[Array, "T S"]
-    decided: tuple[Literal["ball", "rational", "float"], ...]
+    decided: tuple[Decided, ...]
 
     @property
     def certified(self) -> bool:
         return "float" not in self.decided
 
 
-def optimal_policy(family: TaskFamily, *, certify: bool = True) -> Optimum:
+def optimal_policy(models: Callable[[Numbers], Model], *, certify: bool = True) -> Optimum:
     """Prove a deterministic optimal policy for each task.
 
     Args:
+        models: the family seen in a number system, such as :meth:`Solved.model`.
         certify: False keeps the float proposal and says so in the result.
     """
-    proposal = policy_iteration(family).actions
+    model = models(FLOATS)
+    family = model.family
+    with FLOATS.activated():
+        proposal = policy_iteration(model).actions
     if not certify:
         return Optimum(proposal, ("float",) * family.tasks)
     actions = proposal.copy()
-    decided: list[Literal["ball", "rational", "float"]] = []
-    for task in range(family.tasks):
-        alone = TaskFamily.of([family[task]])
-        actions[task], how = _certify(alone, proposal[task])
-        decided.append(how)
+    decided: list[Decided] = ["enclosure"] * family.tasks
+    for task in np.flatnonzero(~_strictly_optimal(models(ENCLOSURES), proposal)):
+        alone = TaskFamily.of([family[int(task)]])
+        actions[task], decided[task] = _certify(alone, proposal[task])
     return Optimum(actions, tuple(decided))
 
 
-def _certify(task: TaskFamily, actions: Int[Array, " S"]) -> tuple[Int[Array, " S"], Literal["ball", "rational"]]:
-    """An exactly optimal policy of a one-task family, starting from a proposal."""
-    others = ~deterministic(actions, task.actions).astype(bool)
-    balls = Balls(128)
-    with balls.activated():
+def _strictly_optimal(model: Model, actions: Int[Array, "T S"]) -> Bool[Array, " T"]:
+    """Tasks where every other action is certainly worse at every state, so that pi* is unique."""
+    others = ~deterministic(actions, model.family.actions).astype(bool)
+    with model.numbers.activated():
         try:
-            if np.all(_advantage(task, actions, balls)[others] < 0):
-                return actions, "ball"
+            advantage = _advantage(model, actions)
         except SingularSystem:
-            pass
-    rationals = Rationals(128)
-    with rationals.activated():
+            return np.zeros(len(actions), dtype=bool)
+        return np.all(np.asarray(advantage < 0, dtype=bool) | ~others, axis=(-2, -1))
+
+
+def _certify(task: TaskFamily, actions: Int[Array, " S"]) -> tuple[Int[Array, " S"], Decided]:
+    """An exactly optimal policy of a one-task family, starting from a proposal."""
+    if _strictly_optimal(Model(task, Balls(128)), actions[None])[0]:
+        return actions, "ball"
+    model = Model(task, Rationals(128))
+    with model.numbers.activated():
         while True:
-            advantage = _advantage(task, actions, rationals)
+            advantage = _advantage(model, actions[None])[0]
             # Exact policy iteration from an all but optimal start: strict improvement, so it ends.
             if not np.any(advantage > 0):
                 return np.argmax(advantage == 0, axis=-1), "rational"
             actions = np.array([max(range(task.actions), key=row.__getitem__) for row in advantage])
 
 
-def _advantage(task: TaskFamily, actions: Int[Array, " S"], numbers: Numbers) -> Array:
-    model = Model(task, numbers)
-    return Evaluation.of(model, deterministic(actions, task.actions)[None]).advantage[0]
+def _advantage(model: Model, actions: Int[Array, "T S"]) -> Shaped[Numeric, "T S A"]:
+    return Evaluation.of(model, deterministic(actions, model.family.actions)).advantage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -35,7 +37,7 @@ class Solved:
     @cached_property
     def optimum(self) -> Optimum:
         """pi* of every task; certified up to ``RATIONAL_STATES`` states."""
-        return optimal_policy(self.family, certify=self.family.states <= RATIONAL_STATES)
+        return optimal_policy(self.model, certify=self.family.states <= RATIONAL_STATES)
 
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""
@@ -57,6 +59,19 @@ class Solved:
                 del self._evaluations[next(iter(self._evaluations))]
             self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
         return self._evaluations[key]
+
+    def restricted(self, tasks: Sequence[int]) -> Solved:
+        """Some of the tasks, with their optima."""
+        chosen = list(tasks)
+        family = self.family
+        part = Solved(
+            replace(
+                family, P=family.P[chosen], r=family.r[chosen], rho=family.rho[chosen], weights=family.weights[chosen]
+            )
+        )
+        optimum = self.optimum
+        part.optimum = Optimum(optimum.actions[chosen], tuple(optimum.decided[task] for task in chosen))
+        return part
 
     def forget(self) -> None:
         """Drop every memoised value but the optimum; they come back when asked for."""

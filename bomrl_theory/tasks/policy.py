@@ -15,9 +15,9 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.mdp import as_doubles, at, check_distributions
 
-SMALLEST = float(np.finfo(np.float64).tiny)
-"""Adapted policies are kept at or above the smallest normal double, so that support is never lost
-to underflow; the effect on the adaptation's objective is part of its measured inner error."""
+SMALLEST = 2.0**-900
+"""Adapted policies are kept at or above this (about 1e-271), so that support is never lost to underflow and
+products stay clear of it; the effect on the adaptation's objective is part of its measured inner error."""
 
 
 def check_policy(policy: Any, states: int, actions: int, *, name: str = "the meta-policy") -> Array:
@@ -52,7 +52,7 @@ def mix_uniform(policy: Float64[Array, "... S A"], share: float) -> Float64[Arra
 
 
 def from_log_weights(log_weights: Float64[Array, "... S A"]) -> Float64[Array, "... S A"]:
-    """Softmax of each row, kept at or above the smallest normal double."""
+    """Softmax of each row, kept at or above :data:`SMALLEST`."""
     shifted = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
     return np.maximum(shifted / shifted.sum(axis=-1, keepdims=True), SMALLEST)
 

@@ -17,7 +17,7 @@ zero. Every other one has ``V* - Q* = r(s,a*) - r(s,a) + gamma <P(s,a*) - P(s,a)
 
 import sympy as sp
 
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap_phi, nu_phi, p, per_task
 from bomrl_theory.theory.expression import over_states
@@ -26,7 +26,7 @@ from bomrl_theory.theory.small import hold_or_fall
 from bomrl_theory.theory.theorem import Source, Theorem
 
 
-def reward_range(m: Measured) -> Array:
+def reward_range(m: Measured) -> Numeric:
     """``max r - min r`` for each task [T].
 
     A measurement is written once, on arrays, and runs in floats, balls and rationals: take constants

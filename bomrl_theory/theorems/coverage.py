@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap, gap_phi, lam, nu_plus, nu_star, per_state, per_task
 from bomrl_theory.theory.expression import over_states
@@ -11,7 +11,7 @@ from bomrl_theory.theory.small import corridor
 from bomrl_theory.theory.theorem import Source, Theorem
 
 
-def coverage(m: Measured) -> Array:
+def coverage(m: Measured) -> Numeric:
     """``max_s nu*(s)/nu+(s)`` over the states that pi* visits; pi+ has full support, so it visits them too."""
     reference = np.where(m.star.visited, m.plus.nu, m.numbers.constant(1))
     ratio = np.where(m.star.visited, m.star.nu / reference, m.model.zero)
@@ -29,7 +29,10 @@ zeta = per_state(
     "zeta",
     "lambda KL(pi+ || Alg^(2)(phi)): by how much pi+ misses the maximum of its objective",
     "return",
-    lambda m: m.numbers.maximum(m.soft_value - m.case.algorithm.objective(m.phi, m.lam, m.plus), 0 * m.phi.V),
+    lambda m: m.numbers.maximum(
+        m.soft_value - m.case.algorithm.objective(m.phi, m.lam, m.plus),
+        m.numbers.full(m.phi.V.shape, m.model.zero),
+    ),
     nonnegative=True,
 )
 

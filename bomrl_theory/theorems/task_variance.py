@@ -1,9 +1,13 @@
 """Task variance bounds the expected optimality gap (THEORY section 7)."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import numpy as np
 import sympy as sp
 
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, Numeric
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import INNER, eta
 from bomrl_theory.theory.constants import Delta, gamma, gap, lam, rho, scalar, w
@@ -13,33 +17,45 @@ from bomrl_theory.theory.small import keep_or_lose
 from bomrl_theory.theory.theorem import Source, Theorem
 
 
-def occupancy(m: Measured) -> Array:
-    """``E_tau[nu*(s) pi*(a|s)]`` [S, A], exactly zero where no optimum goes."""
-    mass = (m.model.w[:, None, None] * m.star.nu[..., None]) * m.star.pi
-    used = (m.star.visited[..., None] & (m.star.weights > 0)).any(axis=0)
-    return np.where(used, mass.sum(axis=0), m.model.zero)
+@dataclass(frozen=True)
+class Occupancy:
+    """What all optima together do, state by state.
+
+    Attributes:
+        mass: ``E_tau[nu*(s) pi*(a|s)]`` [S, A].
+        total: ``E_tau[nu*(s)]`` [S, 1].
+        used: where the mass is positive [S, A], decided on the graph.
+    """
+
+    mass: Numeric
+    total: Numeric
+    used: Array
+
+    @classmethod
+    def of(cls, m: Measured) -> Occupancy:
+        used = (m.star.visited[..., None] & (m.star.weights > 0)).any(axis=0)
+        mass = ((m.model.w[:, None, None] * m.star.nu[..., None]) * m.star.pi).sum(axis=0)
+        mass = np.where(used, mass, m.model.zero)
+        return cls(mass, mass.sum(axis=-1, keepdims=True), used)
+
+    def average_log_ratio(self, m: Measured, above: Numeric, below: Numeric) -> Numeric:
+        """``sum mass log(above/below)`` with ``0 log 0 = 0``."""
+        one = m.numbers.constant(1)
+        shape = self.used.shape
+        above, below = (np.where(self.used, np.broadcast_to(x, shape), one) for x in (above, below))
+        return (self.mass * m.numbers.log(above / below)).sum()
 
 
-def task_variance(m: Measured) -> Array:
+def task_variance(m: Measured) -> Numeric:
     """``Var = E_tau E_{nu*} KL(pi* || barycentre)``: the task-action mutual information given the state."""
-    mass = occupancy(m)
-    total = mass.sum(axis=-1, keepdims=True)
-    return _entropy_sum(m, mass, total, mass)
+    optima = Occupancy.of(m)
+    return optima.average_log_ratio(m, optima.total, optima.mass)
 
 
-def mismatch(m: Measured) -> Array:
+def mismatch(m: Measured) -> Numeric:
     """``E_{nu*} KL(barycentre || phi)``: zero exactly at the barycentre."""
-    mass = occupancy(m)
-    total = mass.sum(axis=-1, keepdims=True)
-    return _entropy_sum(m, mass, mass, total * m.phi.pi[0])
-
-
-def _entropy_sum(m: Measured, weight: Array, above: Array, below: Array) -> Array:
-    """``sum weight log(above/below)`` with ``0 log 0 = 0``."""
-    used = weight != 0
-    one = m.numbers.constant(1)
-    ratio = np.where(used, above, one) / np.where(used, np.broadcast_to(below, used.shape), one)
-    return (weight * m.numbers.log(ratio)).sum()
+    optima = Occupancy.of(m)
+    return optima.average_log_ratio(m, optima.mass, optima.total * m.phi.pi[0])
 
 
 Var = scalar("Var", "task variance: E_tau E_{nu*} KL(pi* || barycentre)", "nats", task_variance, nonnegative=True)

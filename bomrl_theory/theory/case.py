@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -74,6 +74,16 @@ class Case:
     def adaptation(self) -> Adaptation:
         """The float adaptation; theorems speak about its exactly normalised policies."""
         return adapt(self.family, self.phi, self.algorithm, float(self.lam), steps=self.steps)
+
+    def restricted(self, tasks: tuple[int, ...]) -> Case:
+        """The same case on some of its tasks; nothing is solved or adapted again."""
+        if tasks == tuple(range(self.family.tasks)):
+            return self
+        case = replace(self, solved=self.solved.restricted(tasks))
+        chosen = list(tasks)
+        whole = self.adaptation
+        case.__dict__["adaptation"] = Adaptation(whole.policies[:, chosen], whole.steps)
+        return case
 
     def describe(self) -> str:
         """One line for tables and messages."""

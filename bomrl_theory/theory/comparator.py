@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Float64, Shaped
 
-from bomrl_theory.numbers import Array, to_floats
+from bomrl_theory.numbers import Array, Numeric, to_floats
 from bomrl_theory.theory.constants import Constant, a, gamma, lam, p, per_state, rho, scalar, values
 from bomrl_theory.theory.expression import Expr, evaluate, largest_over_states, over_states
 from bomrl_theory.theory.measured import Measured
@@ -50,7 +50,7 @@ def best_t(m: Measured) -> Float64[Array, "T S"]:
     return np.where((gain > 0) & m.phi.visited, found, 0.0)
 
 
-def effective_lambda(m: Measured) -> Shaped[Array, "T S"]:
+def effective_lambda(m: Measured) -> Shaped[Numeric, "T S"]:
     """``lambda / nu^phi(s)``; 0 at unvisited states, where Alg^(3) stays at phi and t = 0."""
     return np.where(m.phi.visited, m.lam / np.where(m.phi.visited, m.phi.nu, m.numbers.constant(1)), m.model.zero)
 
@@ -64,7 +64,9 @@ eps = per_state(
 )
 t = per_state("t", "logit added to a* in the comparator", "1", lambda m: m.numbers.load(best_t(m)), nonnegative=True)
 ell = per_state("ell", "lambda / nu_phi(s)", "return", effective_lambda, nonnegative=True)
-actions = scalar("A", "number of actions", "1", lambda m: m.numbers.constant(m.case.family.actions), positive=True)
+actions = scalar(
+    "A", "number of actions", "1", lambda m: m.numbers.constant(m.case.family.actions), shared=True, positive=True
+)
 
 E1 = eps.symbol * a.symbol + lam.symbol * (
     p.symbol * sp.log(p.symbol / (1 - eps.symbol * (1 - p.symbol))) - (1 - p.symbol) * sp.log(eps.symbol)
@@ -82,21 +84,21 @@ COMPARATOR_ERRORS: dict[str, tuple[Expr, tuple[Constant, ...]]] = {
 }
 
 
-def comparator_error(m: Measured) -> Shaped[Array, "T S"]:
+def comparator_error(m: Measured) -> Shaped[Numeric, "T S"]:
     """``e_i(s)`` of the case's algorithm."""
     expression, constants = COMPARATOR_ERRORS[m.case.algorithm.name]
     value = evaluate(expression, values(constants, m), m.numbers)
     return np.broadcast_to(value, m.phi.V.shape)
 
 
-def inner_error(m: Measured) -> Shaped[Array, "T S"]:
+def inner_error(m: Measured) -> Shaped[Numeric, "T S"]:
     """``max(0, g(phi) - g(pi+), g(q) - g(pi+))`` with g the algorithm's objective at the state.
 
     States that pi+ never visits cannot cost any return, so they count 0.
     """
     reached = m.case.algorithm.objective(m.phi, m.lam, m.plus)
     wanted = m.numbers.maximum(m.phi.V, m.at_star(m.phi.Q) - values([e], m)["e"])
-    short = m.numbers.maximum(wanted - reached, np.full(reached.shape, m.model.zero))
+    short = m.numbers.maximum(wanted - reached, m.numbers.full(reached.shape, m.model.zero))
     return np.where(m.plus.visited, short, m.model.zero)
 
 

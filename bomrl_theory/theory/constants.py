@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.expression import Expr, name_of, s, tau
 from bomrl_theory.theory.measured import Measured
 
@@ -23,12 +22,14 @@ class Constant:
         meaning: for people.
         unit: "return", "reward", "nats", "1" (dimensionless)...
         measure: from a :class:`Measured` case to a scalar, [T] or [T, S], as the symbol is indexed.
+        shared: an unindexed constant that is the same for every task, whichever tasks the family holds.
     """
 
     symbol: Expr
     meaning: str
     unit: str
     measure: Callable[[Measured], Any]
+    shared: bool = False
 
     @property
     def name(self) -> str:
@@ -50,23 +51,26 @@ def per_state(name: str, meaning: str, unit: str, measure: Callable[[Measured], 
     return Constant(_indexed(name, assumptions)[tau, s], meaning, unit, measure)
 
 
-def scalar(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+def scalar(
+    name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], *, shared: bool = False, **assumptions: bool
+) -> Constant:
     """A constant of the whole case."""
-    return Constant(sp.Symbol(name, **(assumptions or {"real": True})), meaning, unit, measure)
+    return Constant(sp.Symbol(name, **(assumptions or {"real": True})), meaning, unit, measure, shared)
 
 
-def values(constants: Iterable[Constant], measured: Measured) -> dict[str, Array]:
+def values(constants: Iterable[Constant], measured: Measured) -> dict[str, Numeric]:
     """Measure all constants once, shaped for the expression walker: [T or 1, S or 1]."""
     for constant in constants:
         if constant not in measured.memo:
             value = constant.measure(measured)
-            array = np.asarray(value, dtype=None if isinstance(value, np.ndarray | float) else object)
-            measured.memo[constant] = array.reshape(array.shape + (1,) * (2 - array.ndim))
+            if not hasattr(value, "ndim"):
+                value = measured.numbers.full((), value)
+            measured.memo[constant] = value.reshape(value.shape + (1,) * (2 - value.ndim))
     return {constant.name: measured.memo[constant] for constant in constants}
 
 
-gamma = scalar("gamma", "discount", "1", lambda m: m.model.gamma, nonnegative=True)
-lam = scalar("lambda", "regularisation of the adaptation step", "return", lambda m: m.lam, positive=True)
+gamma = scalar("gamma", "discount", "1", lambda m: m.model.gamma, shared=True, nonnegative=True)
+lam = scalar("lambda", "regularisation of the adaptation step", "return", lambda m: m.lam, shared=True, positive=True)
 w = per_task("w", "task weight", "1", lambda m: m.model.w, positive=True)
 rho = per_state("rho", "start distribution", "1", lambda m: m.model.rho, nonnegative=True)
 nu_phi = per_state("nu_phi", "discounted visitation of phi", "1", lambda m: m.phi.nu, nonnegative=True)

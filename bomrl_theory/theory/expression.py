@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from sympy.printing.latex import LatexPrinter
 
 from bomrl_theory.errors import InvalidTheorem
-from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.numbers import Numbers, Numeric
 
 Expr: TypeAlias = Any
 """A SymPy expression. SymPy's own annotations are too narrow for the trees that it builds."""
@@ -70,6 +70,12 @@ def free_indices(expression: Expr) -> set[Expr]:
     return set().union(*(free_indices(argument) for argument in expression.args))
 
 
+def mixes_tasks(expression: Expr) -> bool:
+    """Whether it holds a sum or a maximum over tasks."""
+    sums = any(tau in {limit[0] for limit in node.limits} for node in expression.atoms(sp.Sum))
+    return sums or any(node.args[1] == tau for node in expression.atoms(Largest))
+
+
 def name_of(symbol: Expr) -> str:
     """The name of a quantity, indexed or not."""
     return symbol.base.name if isinstance(symbol, sp.Indexed) else symbol.name  # pyright: ignore
@@ -82,7 +88,7 @@ def quantities(expression: Expr) -> set[str]:
     return names | {symbol.name for symbol in expression.atoms(sp.Symbol) - bases - {tau, s, T, S}}
 
 
-def evaluate(expression: Expr, values: Mapping[str, Array], numbers: Numbers) -> Shaped[Array, "..."]:
+def evaluate(expression: Expr, values: Mapping[str, Numeric], numbers: Numbers) -> Shaped[Numeric, "..."]:
     """Walk the tree.
 
     Args:
@@ -115,7 +121,7 @@ def evaluate(expression: Expr, values: Mapping[str, Array], numbers: Numbers) ->
     return _apply(expression, arguments, numbers)
 
 
-def _apply(expression: Expr, arguments: list[Array], numbers: Numbers) -> Array:
+def _apply(expression: Expr, arguments: list[Numeric], numbers: Numbers) -> Numeric:
     match expression:
         case sp.Add():
             total = arguments[0]
@@ -144,7 +150,7 @@ def _apply(expression: Expr, arguments: list[Array], numbers: Numbers) -> Array:
     raise InvalidTheorem(f"the language of bounds has no {type(expression).__name__}: {expression}")
 
 
-def _power(base: Array, base_tree: Expr, exponent: Expr, value: Array, numbers: Numbers) -> Array:
+def _power(base: Numeric, base_tree: Expr, exponent: Expr, value: Numeric, numbers: Numbers) -> Numeric:
     if base_tree == sp.E:
         return numbers.exp(value)
     if isinstance(exponent, sp.Integer):
@@ -162,6 +168,5 @@ def _power(base: Array, base_tree: Expr, exponent: Expr, value: Array, numbers: 
     raise InvalidTheorem(f"power {exponent} of {base_tree}: use whole powers and square roots")
 
 
-def _constant(value: Fraction, numbers: Numbers) -> Array:
-    constant = numbers.constant(value)
-    return np.full((1, 1), constant, dtype=np.float64 if isinstance(constant, float) else object)
+def _constant(value: Fraction, numbers: Numbers) -> Numeric:
+    return numbers.full((1, 1), numbers.constant(value))

@@ -11,7 +11,7 @@ from jaxtyping import Int, Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.numbers import Array, Numbers, Numeric
 from bomrl_theory.theory.case import Case
 
 
@@ -21,7 +21,7 @@ class Measured:
 
     case: Case
     numbers: Numbers
-    memo: dict[Any, Array] = field(default_factory=dict, repr=False)
+    memo: dict[Any, Numeric] = field(default_factory=dict, repr=False)
     """Constants already measured."""
 
     @property
@@ -53,29 +53,29 @@ class Measured:
         """lambda, a scalar."""
         return self.numbers.constant(self.case.lam)
 
-    def at_star(self, values: Shaped[Array, "T S A"]) -> Shaped[Array, "T S"]:
+    def at_star(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``values(s, a*(s))``."""
         return np.take_along_axis(values, self.a_star[..., None], axis=-1)[..., 0]
 
-    def span(self, values: Shaped[Array, "T S A"]) -> Shaped[Array, "T S"]:
+    def span(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``max_a - min_a``."""
         return self.numbers.largest(values, -1) + self.numbers.largest(-values, -1)
 
     @cached_property
-    def lookahead_gap(self) -> Shaped[Array, "T S"]:
+    def lookahead_gap(self) -> Shaped[Numeric, "T S"]:
         """``P_{pi*}(V* - V^phi)``."""
         P_star = np.take_along_axis(self.model.P, self.a_star[..., None, None], axis=2)[:, :, 0]
-        return (P_star * (self.star.V - self.phi.V)[:, None, :]).sum(axis=-1)
+        return self.numbers.dot(P_star, (self.star.V - self.phi.V)[:, None, :])
 
     @cached_property
-    def soft_value(self) -> Shaped[Array, "T S"]:
+    def soft_value(self) -> Shaped[Numeric, "T S"]:
         """``lambda log sum_a phi(a|s) exp(Q^phi(s,a)/lambda)``: the exact maximum of Alg^(2)'s objective."""
         reference = self.at_star(self.phi.Q)
         shifted = self.numbers.exp((self.phi.Q - reference[..., None]) / self.lam)
-        return reference + self.lam * self.numbers.log((self.phi.pi * shifted).sum(axis=-1))
+        return reference + self.lam * self.numbers.log(self.phi.average(shifted))
 
     @cached_property
-    def largest_gap(self) -> Shaped[Array, " T"]:
+    def largest_gap(self) -> Shaped[Numeric, " T"]:
         """``(max r - min r)/(1-gamma)``: no policy can be further from the optimum."""
         flat = self.model.r.reshape(len(self.model.r), -1)
         spread = self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)

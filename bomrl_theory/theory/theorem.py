@@ -13,7 +13,16 @@ from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import Constant, w
-from bomrl_theory.theory.expression import Expr, free_indices, largest_over_tasks, over_tasks, quantities, s, tau
+from bomrl_theory.theory.expression import (
+    Expr,
+    free_indices,
+    largest_over_tasks,
+    mixes_tasks,
+    over_tasks,
+    quantities,
+    s,
+    tau,
+)
 
 Status = Literal["proved", "refuted", "conjectured"]
 ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
@@ -119,6 +128,15 @@ class Theorem:
     def scope(self) -> Literal["task", "family"]:
         """Whether it claims something of every task, or of the average over the family."""
         return "task" if tau in free_indices(self.left) | free_indices(self.bound) else "family"
+
+    @cached_property
+    def separable(self) -> bool:
+        """Whether a task's verdict is the same whichever other tasks the family holds."""
+        return (
+            self.scope == "task"
+            and all(tau in constant.symbol.free_symbols or constant.shared for constant in self.constants)
+            and not any(mixes_tasks(side) for side in (self.left, self.bound, *(x.margin for x in self.assumptions)))
+        )
 
     def covers(self, case: Case) -> bool:
         """Whether the theorem speaks about this kind of adaptation at all."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bomrl_theory.adapt.adapt import algorithm_named
-from bomrl_theory.numbers import Numbers, to_floats
+from bomrl_theory.numbers import to_floats
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.verdict import Outcome, Verdict, judge, number_systems
+from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge, number_systems
 
 SEVERITY = (Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE, Outcome.HOLDS)
 
@@ -102,9 +102,9 @@ def _bound_json(verdict: Verdict) -> dict[str, Any]:
 
 def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
     """Evaluate a case, and every inequality about it or about its unadapted meta-policy."""
-    views: dict[Numbers, Measured] = {}
+    views: Views = {}
     unadapted = replace(case, algorithm=algorithm_named("none"))
-    unadapted_views: dict[Numbers, Measured] = {}
+    unadapted_views: Views = {}
     bounds = []
     for theorem in theorems:
         if theorem.relation == "==":
@@ -115,14 +115,15 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
             bounds.append(_bound(theorem, unadapted, unadapted_views))
     numbers = number_systems(case)[0]
     with numbers.activated():
-        measured = views.setdefault(numbers, Measured(case, numbers))
+        everything = tuple(range(case.family.tasks))
+        measured = views.setdefault((numbers, everything), Measured(case, numbers))
         J = (measured.star.J, measured.phi.J, measured.plus.J, measured.star.J - measured.plus.J)
         tasks = tuple(Returns(*row) for row in np.stack([to_floats(column) for column in J], axis=-1).tolist())
         expected = Returns(*(float(to_floats((measured.model.w * column).sum(keepdims=True))[0]) for column in J))
     return EvaluationReport(case, expected, tasks, tuple(bounds), numbers.certified, case.adaptation.status)
 
 
-def _bound(theorem: Theorem, case: Case, views: dict[Numbers, Measured]) -> BoundValue:
+def _bound(theorem: Theorem, case: Case, views: Views) -> BoundValue:
     (average,) = judge(theorem.averaged(), case, views)
     tasks = tuple(judge(theorem, case, views)) if theorem.scope == "task" else ()
     worst = min((verdict.outcome for verdict in (average, *tasks)), key=SEVERITY.index)

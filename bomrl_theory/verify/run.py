@@ -15,14 +15,12 @@ import numpy as np
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
-from bomrl_theory.numbers import Numbers
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.random_cases import random_adaptations, random_cases
-from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, judge, tightest
+from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
 
 DEFAULT_FAMILIES = (
     "frozen-lake-high",
@@ -109,7 +107,7 @@ class Run:
 
     def judge(self, case: Case, results: Iterable[TheoremResult]) -> None:
         """Judge these theorems on one case, measuring everything they share once."""
-        views: dict[Numbers, Measured] = {}
+        views: Views = {}
         for result in results:
             start = time.perf_counter()
             result.records.extend((case, verdict) for verdict in judge(result.theorem, case, views))

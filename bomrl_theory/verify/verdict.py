@@ -8,22 +8,24 @@ proved" is never "true". A verdict reached in float64 alone says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import sympy as sp
+from jaxtyping import Bool
 
 from bomrl_theory.exact.solved import RATIONAL_STATES
 from bomrl_theory.numbers import (
+    ENCLOSURES,
     FLOATS,
     Array,
     Balls,
     Numbers,
+    Numeric,
     Rationals,
     SingularSystem,
-    certainly_nonnegative,
     to_float,
 )
 from bomrl_theory.theory.case import Case
@@ -61,9 +63,7 @@ class Verdict:
         theorem: id.
         outcome: see :class:`Outcome`.
         task: task index, or None where the claim is about the average.
-        left, bound: nearest doubles, for display.
-        exact: both sides as text: a rational, or a ball with its radius.
-        ratio: left/bound for display; None where the bound is 0 or the case out of scope.
+        sides: left side and bound as numbers of the deciding system; None where they were not computed.
         grade: for inequalities that hold; None otherwise.
         numbers: the number system that decided.
         certified: False where only floats were used.
@@ -73,17 +73,34 @@ class Verdict:
     theorem: str
     outcome: Outcome
     task: int | None
-    left: float
-    bound: float
-    exact: tuple[str, str]
-    ratio: float | None
-    grade: Grade | None
-    numbers: str
-    certified: bool
+    sides: tuple[Any, Any] | None = field(default=None, repr=False)
+    grade: Grade | None = None
+    numbers: str = ""
+    certified: bool = True
     reason: str = ""
 
+    @property
+    def left(self) -> float:
+        """The double nearest to the left side; NaN where it was not computed."""
+        return to_float(self.sides[0]) if self.sides else float("nan")
 
-CERTIFIED: tuple[Numbers, ...] = (Balls(128), Rationals(256), Balls(1024), Rationals(4096))
+    @property
+    def bound(self) -> float:
+        """The double nearest to the bound; NaN where it was not computed."""
+        return to_float(self.sides[1]) if self.sides else float("nan")
+
+    @property
+    def ratio(self) -> float | None:
+        """left/bound for display; None where the bound is 0 or not computed."""
+        return self.left / self.bound if self.sides and self.bound != 0 else None
+
+    @property
+    def exact(self) -> tuple[str, str]:
+        """Both sides as text: a rational, or a ball with its radius; empty where not computed."""
+        return (_text(self.sides[0]), _text(self.sides[1])) if self.sides else ("", "")
+
+
+CERTIFIED: tuple[Numbers, ...] = (ENCLOSURES, Balls(128), Rationals(256), Balls(1024), Rationals(4096))
 """Number systems in the order they are tried."""
 SHOWN_DIGITS = 30
 
@@ -93,7 +110,7 @@ def number_systems(case: Case) -> tuple[Numbers, ...]:
     if not case.solved.optimum.certified:
         return (FLOATS,)
     if case.family.states > RATIONAL_STATES // 2:
-        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Balls))
+        return tuple(numbers for numbers in CERTIFIED if not isinstance(numbers, Rationals))
     return CERTIFIED
 
 
@@ -105,150 +122,123 @@ def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
     return systems
 
 
-def judge(theorem: Theorem, case: Case, views: dict[Numbers, Measured] | None = None) -> list[Verdict]:
+Views = dict[tuple[Numbers, tuple[int, ...]], Measured]
+"""Measurements by number system and by the tasks that they cover."""
+
+
+def judge(theorem: Theorem, case: Case, views: Views | None = None) -> list[Verdict]:
     """Decide the theorem on a case: one verdict a task, or one for the family.
+
+    All tasks are tried at once in the fastest number system; those left open climb to the next.
 
     Args:
         views: measurements of the same case to share between theorems; filled as needed.
     """
     views = {} if views is None else views
     count = case.family.tasks if theorem.scope == "task" else 1
+    names: Sequence[int | None] = range(count) if theorem.scope == "task" else [None]
     if not theorem.covers(case):
         reason = f"speaks about {', '.join(theorem.algorithms)}" + (f", {theorem.steps} step" if theorem.steps else "")
-        return [_out_of_scope(theorem, index, reason) for index in range(count)]
-    verdicts: list[Verdict | None] = [None] * count
+        return [Verdict(theorem.id, Outcome.OUT_OF_SCOPE, name, reason=reason) for name in names]
+    reason = "no number system could solve this case within its precision"
+    verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
+    left_open = tuple(range(count))
     for numbers in ladder(case, theorem):
+        tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
         with numbers.activated():
-            measured = views.setdefault(numbers, Measured(case, numbers))
+            measured = views.get((numbers, tasks)) or Measured(case.restricted(tasks), numbers)
+            views[numbers, tasks] = measured
             try:
-                attempt = _Attempt.make(theorem, measured, count)
+                attempt = _Attempt.make(theorem, measured)
             except SingularSystem:
                 continue
-            for index in range(count):
-                if verdicts[index] is None or verdicts[index].outcome is Outcome.UNDECIDED:  # type: ignore[union-attr]
-                    verdicts[index] = attempt.verdict(index)
-        if all(verdict is not None and verdict.outcome is not Outcome.UNDECIDED for verdict in verdicts):
+            places = range(len(left_open)) if theorem.separable else left_open
+            for place, index in zip(places, left_open, strict=True):
+                verdicts[index] = attempt.verdict(place, names[index])
+            left_open = tuple(i for place, i in zip(places, left_open, strict=True) if not attempt.settled[place])
+        if not left_open:
             break
-    return [verdict or _undecided(theorem, index) for index, verdict in enumerate(verdicts)]
-
-
-def _index(theorem: Theorem, index: int) -> int | None:
-    return index if theorem.scope == "task" else None
-
-
-def _out_of_scope(theorem: Theorem, index: int, reason: str) -> Verdict:
-    nan = float("nan")
-    return Verdict(
-        theorem.id,
-        Outcome.OUT_OF_SCOPE,
-        _index(theorem, index),
-        nan,
-        nan,
-        ("", ""),
-        None,
-        None,
-        "",
-        True,
-        reason,
-    )
-
-
-def _undecided(theorem: Theorem, index: int) -> Verdict:
-    nan = float("nan")
-    reason = "no number system could solve this case within its precision"
-    return Verdict(
-        theorem.id,
-        Outcome.UNDECIDED,
-        _index(theorem, index),
-        nan,
-        nan,
-        ("", ""),
-        None,
-        None,
-        "",
-        True,
-        reason,
-    )
+    return verdicts
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """Both sides and all margins of a theorem in one number system, [count] each."""
+    """A theorem on a case in one number system: both sides, and what is certain about them, [count] each."""
 
     theorem: Theorem
     numbers: Numbers
-    left: Array
-    bound: Array
-    assumptions: tuple[tuple[str, Array], ...]
-    gap_phi: Array
-    largest_gap: Array
+    left: Numeric
+    bound: Numeric
+    outcomes: list[Outcome]
+    grades: list[Grade | None]
+    reasons: list[str]
+    settled: Bool[Array, " count"]
+    """Where a more precise number system could change neither outcome nor grade."""
 
     @classmethod
-    def make(cls, theorem: Theorem, measured: Measured, count: int) -> _Attempt:
+    def make(cls, theorem: Theorem, measured: Measured) -> _Attempt:
         numbers = measured.numbers
+        count = measured.case.family.tasks if theorem.scope == "task" else 1
         shared = values((*theorem.constants, w, gap_phi), measured)
 
-        def column(expression: Expr) -> Array:
+        def column(expression: Expr) -> Numeric:
             return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers)[:, 0], (count,))
 
-        largest = measured.largest_gap
-        reference = gap_phi.symbol
+        left, bound = column(theorem.left), column(theorem.bound)
+        holds, violated = _signs(bound - left)
+        if theorem.relation == "==":
+            # Equality needs both directions; only exact numbers can prove it.
+            other_way, above = _signs(left - bound)
+            holds, violated = holds & other_way, violated | above
+        outcomes = np.select([holds, violated], [Outcome.HOLDS, Outcome.VIOLATED], Outcome.UNDECIDED).tolist()
+        reasons = [
+            "the sides are closer than the precision can tell" if o == Outcome.UNDECIDED else "" for o in outcomes
+        ]
+        for assumption in theorem.assumptions:
+            met, failed = _signs(column(assumption.margin))
+            for place in np.flatnonzero(~met):
+                outcomes[place] = Outcome.OUT_OF_SCOPE if failed[place] else Outcome.UNDECIDED
+                what = "does not hold" if failed[place] else "could not be decided"
+                reasons[place] = f"assumption '{assumption.name}' {what}"
+        outcomes = [Outcome(outcome) for outcome in outcomes]
+        decided = np.array([outcome is not Outcome.UNDECIDED for outcome in outcomes])
+        if theorem.relation == "==":
+            return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, decided)
+
+        largest, reference = measured.largest_gap, gap_phi.symbol
         if theorem.scope == "family":
             largest = (measured.model.w * largest).sum(keepdims=True)
-            reference = over_tasks(w.symbol * gap_phi.symbol)
-        return cls(
-            theorem,
-            numbers,
-            column(theorem.left),
-            column(theorem.bound),
-            tuple((assumption.name, column(assumption.margin)) for assumption in theorem.assumptions),
-            column(reference),
-            largest,
-        )
+            reference = over_tasks(w.symbol * reference)
+        # Informative only where it is certain; what cannot be told counts against the bound.
+        at_least_gap, informative = _signs(bound - column(reference))
+        trivial, below_largest = _signs(bound - largest)
+        graded = np.select([informative, trivial], [Grade.INFORMATIVE, Grade.TRIVIAL], Grade.UNINFORMATIVE)
+        grades = [
+            Grade(grade) if outcome is Outcome.HOLDS else None
+            for grade, outcome in zip(graded.tolist(), outcomes, strict=True)
+        ]
+        # A grade that exact data cannot tell hangs on an irrational tie: not worth more digits.
+        certain = informative | trivial | (at_least_gap & below_largest) | isinstance(numbers, Rationals)
+        holding = np.array([outcome is Outcome.HOLDS for outcome in outcomes])
+        return cls(theorem, numbers, left, bound, outcomes, grades, reasons, decided & (certain | ~holding))
 
-    def verdict(self, index: int) -> Verdict:
-        for name, margins in self.assumptions:
-            met = certainly_nonnegative(margins[index])
-            if met is False:
-                return _out_of_scope(self.theorem, index, f"assumption '{name}' does not hold")
-            if met is None:
-                return self._decided(index, Outcome.UNDECIDED, f"assumption '{name}' could not be decided")
-        left, bound = self.left[index], self.bound[index]
-        margin = bound - left
-        within = certainly_nonnegative(margin)
-        if self.theorem.relation == "==":
-            # Equality needs both directions; only exact numbers can prove it.
-            other = certainly_nonnegative(-margin)
-            within = False if within is False or other is False else (True if within and other else None)
-        outcome = {True: Outcome.HOLDS, False: Outcome.VIOLATED, None: Outcome.UNDECIDED}[within]
-        reason = "the sides are closer than the precision can tell" if outcome is Outcome.UNDECIDED else ""
-        return self._decided(index, outcome, reason)
-
-    def _decided(self, index: int, outcome: Outcome, reason: str) -> Verdict:
-        left, bound = self.left[index], self.bound[index]
-        shown_left, shown_bound = to_float(left), to_float(bound)
+    def verdict(self, place: int, task: int | None) -> Verdict:
+        outcome = self.outcomes[place]
         return Verdict(
             theorem=self.theorem.id,
             outcome=outcome,
-            task=_index(self.theorem, index),
-            left=shown_left,
-            bound=shown_bound,
-            exact=(_text(left), _text(bound)),
-            ratio=shown_left / shown_bound if shown_bound != 0 else None,
-            grade=self._grade(index) if outcome is Outcome.HOLDS and self.theorem.relation == "<=" else None,
+            task=task,
+            sides=None if outcome is Outcome.OUT_OF_SCOPE else (self.left[place], self.bound[place]),
+            grade=self.grades[place],
             numbers=self.numbers.name,
             certified=self.numbers.certified,
-            reason=reason,
+            reason=self.reasons[place],
         )
 
-    def _grade(self, index: int) -> Grade:
-        """Informative only where it is certain; a tie counts against the bound."""
-        bound = self.bound[index]
-        if bound < self.gap_phi[index]:
-            return Grade.INFORMATIVE
-        if bound >= self.largest_gap[index]:
-            return Grade.TRIVIAL
-        return Grade.UNINFORMATIVE
+
+def _signs(x: Numeric) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
+    """Where x >= 0 is certain, and where x < 0 is. A NaN is neither, so it can never pass as a proof."""
+    return np.asarray(x >= 0, dtype=bool), np.asarray(x < 0, dtype=bool)
 
 
 def _text(x: Any) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+Array = np.ndarray
+
 U = 2.0**-53
 """Unit roundoff of binary64, rounding to nearest."""
 TINY = 2.0**-1020
@@ -27,10 +29,8 @@ LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
 LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 """``log 2 - LN2_HIGH`` to 53 bits."""
 
-Array = np.ndarray
 
-
-def _up(radius: Array | float, operations: int = 8) -> Array:
+def _up(radius: Array, operations: int = 8) -> Array:
     """At least the exact value of a radius that was computed with at most ``operations`` roundings."""
     return radius * (1.0 + (operations + 4) * U)
 
@@ -72,6 +72,10 @@ class Enclosure:
     def ndim(self) -> int:
         return self.mid.ndim
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.mid.dtype
+
     def __len__(self) -> int:
         return len(self.mid)
 
@@ -80,6 +84,12 @@ class Enclosure:
 
     def reshape(self, *shape: Any) -> Enclosure:
         return Enclosure(self.mid.reshape(*shape), self.rad.reshape(*shape))
+
+    def swapaxes(self, one: int, other: int) -> Enclosure:
+        return Enclosure(self.mid.swapaxes(one, other), self.rad.swapaxes(one, other))
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> Enclosure:
+        return Enclosure(np.broadcast_to(self.mid, shape), np.broadcast_to(self.rad, shape))
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Enclosure:
         """Sum; charged for any order of summation."""
@@ -171,7 +181,7 @@ class Enclosure:
             return Enclosure(np.where(condition, yes.mid, no.mid), np.where(condition, yes.rad, no.rad))
         if function is np.broadcast_arrays:
             shape = np.broadcast_shapes(*(as_enclosure(x).shape for x in args))
-            return [np.broadcast_to(as_enclosure(x), shape) for x in args]
+            return [as_enclosure(x).broadcast_to(shape) for x in args]
         if function in _MOVING:
             first, *rest = args
             return Enclosure(function(first.mid, *rest, **kwargs), function(first.rad, *rest, **kwargs))
@@ -191,7 +201,7 @@ def enclose_rational(value: Fraction | int) -> Enclosure:
     value = Fraction(value)
     mid = float(value)
     error = abs(Fraction(mid) - value)
-    return Enclosure(np.float64(mid), np.float64(np.nextafter(float(error), np.inf)) if error else np.float64(0.0))
+    return Enclosure(np.asarray(mid), np.asarray(np.nextafter(float(error), np.inf) if error else 0.0))
 
 
 def log(x: Enclosure) -> Enclosure:
@@ -249,3 +259,26 @@ def maximum(x: Enclosure, y: Enclosure) -> Enclosure:
 def largest(x: Enclosure, axis: int, keepdims: bool = False) -> Enclosure:
     """Maximum along an axis."""
     return Enclosure.between(x.low.max(axis=axis, keepdims=keepdims), x.high.max(axis=axis, keepdims=keepdims))
+
+
+def normalised(weights: Array) -> Enclosure:
+    """Rows of non-negative weights divided by their exact sums."""
+    total = Enclosure.exact(weights).sum(axis=-1, keepdims=True)
+    mid = weights / total.mid
+    # |w/t - w/m| = (w/m) |t - m| / t, with the same relative error along a row; plus the division's rounding.
+    relative = _up(total.rad / ((total.mid - total.rad) * (1 - 2 * U)) + 2 * U)
+    return Enclosure(mid, np.where(relative < 1, mid * relative + TINY, np.inf))
+
+
+def dot(x: Any, y: Any) -> Enclosure:
+    """Sum of products over the last axis; charged for any order of summation, fused or not."""
+    x, y = as_enclosure(x), as_enclosure(y)
+    terms = max(x.shape[-1], y.shape[-1])
+    mid = _contract(x.mid, y.mid)
+    x_size, y_size = np.abs(x.mid), np.abs(y.mid)
+    spread = _contract(x_size, y.rad + (terms + 1) * U * y_size) + _contract(x.rad, y_size + y.rad)
+    return Enclosure(mid, _up(spread, 2 * terms) + 8 * terms * TINY)
+
+
+def _contract(x: Array, y: Array) -> Array:
+    return np.einsum("...i,...i->...", x, y)

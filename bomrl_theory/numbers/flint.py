@@ -1,0 +1,168 @@
+"""Arb balls and exact rationals, from python-flint, in NumPy object arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+from flint import arb, arb_mat, fmpq, fmpq_mat
+from flint.utils.flint_exceptions import DomainError
+from jaxtyping import Shaped
+
+from bomrl_theory.numbers.system import Array, SingularSystem
+
+_ONE = fmpq(1)
+_ZERO = fmpq(0)
+
+
+def _elementwise(function: Callable[..., Any], inputs: int) -> Callable[..., Array]:
+    """``function`` on object arrays; always an array, also for zero dimensions."""
+    lifted = np.frompyfunc(function, inputs, 1)
+    return lambda *arrays: np.asarray(lifted(*arrays), dtype=object)
+
+
+def _log(x: fmpq | arb) -> fmpq | arb:
+    return _ZERO if isinstance(x, fmpq) and x == _ONE else arb(x).log()
+
+
+def _exp(x: fmpq | arb) -> fmpq | arb:
+    return _ONE if isinstance(x, fmpq) and x == _ZERO else arb(x).exp()
+
+
+def _sqrt(x: fmpq | arb) -> fmpq | arb:
+    if isinstance(x, fmpq):
+        try:
+            return x.sqrt()
+        except DomainError:  # not the square of a rational
+            pass
+    return arb(x).sqrt()
+
+
+def _maximum(x: fmpq | arb, y: fmpq | arb) -> fmpq | arb:
+    if isinstance(x, fmpq) and isinstance(y, fmpq):
+        return x if x >= y else y
+    if x is y:
+        return x
+    # A certain comparison keeps the larger entry as it is: exact entries stay exact.
+    if x >= y:
+        return x
+    if y >= x:
+        return y
+    return arb(x).max(arb(y))
+
+
+def _multiply(x: fmpq | arb, y: fmpq | arb) -> fmpq | arb:
+    for one, other in ((x, y), (y, x)):
+        if isinstance(one, fmpq) and isinstance(other, arb) and one == _ZERO and other.is_finite():
+            return _ZERO
+    return x * y
+
+
+def rational(value: float | int | Fraction) -> fmpq:
+    """The exact rational that a finite double (or a Fraction) is."""
+    return fmpq(*value.as_integer_ratio())
+
+
+class _Flint:
+    """Shared by balls and rationals: elementwise functions on object arrays."""
+
+    certified = True
+
+    def __init__(self, precision: int):
+        self.precision = precision
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.precision == getattr(other, "precision", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.precision))
+
+    @contextmanager
+    def activated(self) -> Iterator[None]:
+        with flint.ctx.workprec(self.precision):
+            yield
+
+    log = staticmethod(_elementwise(_log, 1))
+    exp = staticmethod(_elementwise(_exp, 1))
+    sqrt = staticmethod(_elementwise(_sqrt, 1))
+    maximum = staticmethod(_elementwise(_maximum, 2))
+    multiply = staticmethod(_elementwise(_multiply, 2))
+
+    def load(self, values: Array) -> Array:
+        raise NotImplementedError
+
+    def normalised(self, weights: Array) -> Array:
+        loaded = self.load(weights)
+        return loaded / loaded.sum(axis=-1, keepdims=True)
+
+    def solve_discounted(
+        self, P: Shaped[Array, "T S S"], gamma: Any, rhs: Shaped[Array, "T S"], *, transposed: bool = False
+    ) -> Shaped[Array, "T S"]:
+        identity = np.array([_ZERO, _ONE])[np.eye(P.shape[-1], dtype=int)]
+        return self._solve(identity - gamma * (np.swapaxes(P, -1, -2) if transposed else P), rhs)
+
+    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
+        raise NotImplementedError
+
+    def full(self, shape: tuple[int, ...], value: Any) -> Array:
+        return np.full(shape, value, dtype=object)
+
+    def dot(self, x: Array, y: Array) -> Array:
+        return (x * y).sum(axis=-1)
+
+    def largest(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        moved = np.moveaxis(x, axis, 0)
+        result = moved[0]
+        for row in moved[1:]:
+            result = self.maximum(result, row)
+        return np.expand_dims(result, axis) if keepdims else result
+
+
+class Balls(_Flint):
+    """Arb balls at a working precision in bits: mid-point and radius, rounded outward."""
+
+    @property
+    def name(self) -> str:
+        return f"ball({self.precision} bits)"
+
+    def constant(self, value: Fraction | int) -> arb:
+        return arb(rational(value))
+
+    load = staticmethod(_elementwise(arb, 1))
+
+    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
+        tasks, states = rhs.shape
+        out = np.empty((tasks, states), dtype=object)
+        for task in range(tasks):
+            left = arb_mat(states, states, list(matrix[task].flat))
+            right = arb_mat(states, 1, list(rhs[task]))
+            try:
+                out[task] = left.solve(right, algorithm="lu").entries()
+            except ZeroDivisionError as error:
+                raise SingularSystem(f"not invertible within {self.name}") from error
+        return out
+
+
+class Rationals(_Flint):
+    """Exact rationals; transcendental values become balls at ``precision`` bits, entry by entry."""
+
+    @property
+    def name(self) -> str:
+        return f"rational({self.precision} bits where irrational)"
+
+    def constant(self, value: Fraction | int) -> fmpq:
+        return rational(value)
+
+    load = staticmethod(_elementwise(lambda value: fmpq(*float(value).as_integer_ratio()), 1))
+
+    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
+        tasks, states = rhs.shape
+        out = np.empty((tasks, states), dtype=object)
+        for task in range(tasks):
+            left = fmpq_mat(states, states, list(matrix[task].flat))
+            out[task] = left.solve(fmpq_mat(states, 1, list(rhs[task]))).entries()
+        return out
