@@ -271,7 +271,7 @@ def show(theorem: str, as_json: bool) -> None:
     from bomrl_theory.verify.verdict import judge
 
     chosen = theorem_named(theorem)
-    (witness, *_) = judge(chosen, chosen.witness())
+    (witness, *_) = judge(chosen, chosen.witness(), precise=True)
     details = {
         "id": chosen.id,
         "title": chosen.title,
@@ -520,7 +520,7 @@ def _replay(path: Path, names: tuple[str, ...], as_json: bool) -> int:
     recorded, case = load_case(path)
     theorems = [theorem_named(name) for name in names or (recorded,)]
     run = Run([TheoremResult(theorem) for theorem in theorems])
-    run.judge(case, run.results)
+    run.judge(case, run.results, precise=True)
     verdicts = [verdict for result in run.results for verdict in result.verdicts]
     if as_json:
         _print_json(

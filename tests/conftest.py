@@ -9,7 +9,18 @@ import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 
-CHECKED = ("numbers", "tasks", "exact", "adapt", "meta", "theory", "verify")
+CHECKED = (
+    "numbers.system",
+    "numbers.floats",
+    "numbers.flint",
+    "numbers.enclosures",
+    "tasks",
+    "exact",
+    "adapt",
+    "meta",
+    "theory",
+    "verify",
+)
 jaxtyping.install_import_hook([f"bomrl_theory.{layer}" for layer in CHECKED], "beartype.beartype")
 
 from bomrl_theory.numbers import Numbers  # noqa: E402  (only after the hook)

@@ -11,12 +11,12 @@ from flint import arb, fmpq, fmpq_mat
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.numbers import FLOATS, Array, Balls, Numbers, Rationals
+from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Enclosure, Numbers, Rationals
 from bomrl_theory.tasks.catalogue import CATALOGUE, family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
 
-NUMBERS = (FLOATS, Balls(128), Rationals(128))
+NUMBERS: tuple[Numbers, ...] = (FLOATS, ENCLOSURES, Balls(128), Rationals(128))
 GYMNASIUM = (
     "gymnasium:FrozenLake-v1",
     "gymnasium:FrozenLake-v1:map_name=8x8,is_slippery=true|false",
@@ -38,14 +38,19 @@ def fraction(value: Any) -> Fraction:
     if isinstance(value, arb):
         mantissa, exponent = value.mid().man_exp()
         return int(mantissa) * Fraction(2) ** int(exponent)
-    return Fraction(value)
+    return Fraction(float(value.mid)) if isinstance(value, Enclosure) else Fraction(value)
 
 
-def encloses(ball: Any, exact: Fraction) -> bool:
-    """Whether a ball contains an exact number, decided without rounding (an exact number: equality)."""
-    if not isinstance(ball, arb):
-        return fraction(ball) == exact
-    return abs(fraction(ball) - exact) <= fraction(ball.rad())
+def radius(value: Any) -> Fraction:
+    """How far the exact number may be from :func:`fraction`'s answer."""
+    if isinstance(value, arb):
+        return fraction(value.rad())
+    return Fraction(float(value.rad)) if isinstance(value, Enclosure) else Fraction(0)
+
+
+def encloses(value: Any, exact: Fraction) -> bool:
+    """Whether a ball or an enclosure contains an exact number, decided without rounding (otherwise: equality)."""
+    return abs(fraction(value) - exact) <= radius(value)
 
 
 def normalised(weights: Array) -> list[Fraction]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from bomrl_theory.exact.reachability import visited_states
 from bomrl_theory.exact.solve import Optimum, Solution, optimal_policy, policy_iteration
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
-from bomrl_theory.numbers import FLOATS, Array, Balls, Rationals
+from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
 from bomrl_theory.tasks.policy import deterministic
@@ -56,11 +57,12 @@ def test_evaluation_is_exact(played: tuple[MDP, Array]) -> None:
         assert J * (1 - chain.gamma) == sum(x * y for x, y in zip(nu, chain.r, strict=True))
         averaged = exact.average(exact.advantage)[0]
         assert np.all(averaged == 0)
-    balls = Balls(128)
-    with balls.activated():
-        ball = evaluation(family, policy, balls)
-        assert all(encloses(x, y) for x, y in zip(ball.V[0], V, strict=True))
-        assert all(encloses(x, y) for x, y in zip(ball.nu[0], nu, strict=True))
+    for numbers in (Balls(128), ENCLOSURES):
+        with numbers.activated():
+            rigorous = evaluation(family, policy, numbers)
+            assert all(encloses(rigorous.V[0, s], V[s]) for s in range(task.states))
+            assert all(encloses(rigorous.nu[0, s], nu[s]) for s in range(task.states))
+            assert encloses(rigorous.J[0], J)
     with FLOATS.activated():
         near = evaluation(family, policy)
         assert np.allclose(near.V[0], [float(x) for x in V], rtol=1e-9, atol=1e-9)
@@ -148,9 +150,15 @@ def test_ties_go_to_the_lowest_index() -> None:
     assert optimum.decided == ("rational",)
 
 
-def test_clear_optima_are_decided_in_balls() -> None:
-    """Exact rationals are kept for the ties that need them."""
-    assert optimal_policy(drawn("garnet:tasks=2")).decided == ("ball", "ball")
+def test_each_task_is_decided_by_the_cheapest_arithmetic_that_can() -> None:
+    """Clear optima by enclosures, a difference of one part in 10^20 by balls, a tie by rationals."""
+    tiny = Fraction(1, 2**67)
+    r = [[[0.0, 1.0]], [[float(tiny), 0.0]], [[1.0, 1.0]]]
+    family = TaskFamily.new(np.ones((3, 1, 2, 1)), r, "1/2", [1.0])
+    optimum = optimal_policy(family)
+    assert optimum.actions.tolist() == [[1], [0], [0]]
+    assert optimum.decided[0] == "enclosure"
+    assert optimum.decided[2] == "rational"
 
 
 def test_difference_below_float_precision_is_seen() -> None:
@@ -166,7 +174,7 @@ def test_wrong_proposal_is_corrected(monkeypatch: pytest.MonkeyPatch, wrong: int
     family = drawn("garnet:states=5,actions=3,branching=2,tasks=3")
     expected = optimal_policy(family)
 
-    def propose(family: TaskFamily) -> Solution:
+    def propose(family: TaskFamily, **settings: Any) -> Solution:
         actions = np.full((family.tasks, family.states), wrong)
         return Solution(actions, np.zeros(actions.shape), "converged", 1, np.zeros(family.tasks))
 
@@ -182,7 +190,7 @@ def test_tied_proposal_of_a_higher_index_is_replaced(monkeypatch: pytest.MonkeyP
     """Which of two exactly equal actions pi* takes does not depend on the float solver."""
     family = TaskFamily.new([[[[1.0], [1.0]]]], [[[1.0, 1.0]]], "1/2", [1.0])
     proposal = Solution(np.array([[1]]), np.array([[2.0]]), "converged", 1, np.zeros(1))
-    monkeypatch.setattr(solve, "policy_iteration", lambda family: proposal)
+    monkeypatch.setattr(solve, "policy_iteration", lambda family, **settings: proposal)
     assert optimal_policy(family).actions.tolist() == [[0]]
 
 

@@ -16,7 +16,6 @@ ROOT = Path(bomrl_theory.__file__).parent
 LAYERS = (
     "errors",
     "numbers",
-    "enclosures",
     "tasks",
     "exact",
     "adapt",

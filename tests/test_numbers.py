@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from flint import arb, fmpq
-from helpers import NUMBERS, encloses, fraction
+from helpers import NUMBERS, encloses, fraction, normalised
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from strategies import DISCOUNTS, row_weights
 
 from bomrl_theory.numbers import (
+    ENCLOSURES,
     FLOATS,
     Array,
     Balls,
+    Enclosure,
     Numbers,
     Rationals,
     SingularSystem,
@@ -29,7 +32,6 @@ from bomrl_theory.numbers import (
 
 DOUBLES = st.floats(-(2.0**60), 2.0**60)
 every_system = pytest.mark.parametrize("numbers", NUMBERS, ids=lambda numbers: numbers.name)
-exact_systems = pytest.mark.parametrize("numbers", [Balls(64), Rationals(64)], ids=lambda numbers: numbers.name)
 
 
 def one(value: Any) -> Array:
@@ -39,50 +41,54 @@ def one(value: Any) -> Array:
     return array
 
 
-def dominant_systems() -> st.SearchStrategy[tuple[Array, Array]]:
-    """Regular systems: small whole numbers off a dominant diagonal."""
-
-    def build(size: int) -> st.SearchStrategy[tuple[Array, Array]]:
-        entries = hnp.arrays(np.float64, (2, size, size), elements=st.integers(-3, 3))
-        rhs = hnp.arrays(np.float64, (2, size), elements=DOUBLES)
-        return st.tuples(entries.map(lambda matrix: matrix + (3 * size + 1) * np.eye(size)), rhs)
-
-    return st.integers(1, 5).flatmap(build)
+@st.composite
+def discounted_systems(draw: st.DrawFn) -> tuple[Array, Fraction, Array]:
+    """Row weights, a discount and a right-hand side for two tasks of up to five states."""
+    size = draw(st.integers(1, 5))
+    weights = draw(row_weights((2, size, 1, size)))[:, :, 0]
+    rhs = draw(hnp.arrays(np.float64, (2, size), elements=DOUBLES))
+    return weights, draw(DISCOUNTS), rhs
 
 
-@given(dominant_systems())
-def test_solutions_agree_and_balls_enclose_the_exact_one(system: tuple[Array, Array]) -> None:
-    """The exact solution satisfies the equations; a ball contains it; floats are near."""
-    matrix, rhs = system
-    solved: dict[str, Array] = {}
-    for numbers in (FLOATS, Balls(53), Rationals(53)):
+@given(discounted_systems(), st.booleans())
+def test_solutions_agree_and_enclose_the_exact_one(system: tuple[Array, Fraction, Array], transposed: bool) -> None:
+    """The exact solution satisfies the equations; balls and enclosures contain it; floats are near."""
+    weights, gamma, rhs = system
+    solved: dict[str, Any] = {}
+    for numbers in (FLOATS, ENCLOSURES, Balls(53), Rationals(53)):
         with numbers.activated():
-            solved[numbers.name[:4]] = numbers.solve(numbers.load(matrix), numbers.load(rhs))
-    exact = np.vectorize(fraction, otypes=[object])(solved["rati"])
-    for task in range(2):
-        for row in range(rhs.shape[1]):
-            left = sum(Fraction(float(x)) * y for x, y in zip(matrix[task, row], exact[task], strict=True))
-            assert left == Fraction(float(rhs[task, row]))
-    assert all(encloses(ball, x) for ball, x in zip(solved["ball"].flat, exact.flat, strict=True))
-    scale = np.abs(rhs).max() + 1e-300
-    assert np.allclose(solved["floa"], to_floats(solved["rati"]), rtol=1e-12, atol=1e-13 * scale)
+            P, discount = numbers.normalised(weights), numbers.constant(gamma)
+            solved[numbers.name] = numbers.solve_discounted(P, discount, numbers.load(rhs), transposed=transposed)
+    exact = np.vectorize(fraction, otypes=[object])(solved[Rationals(53).name])
+    for task, row in np.ndindex(*rhs.shape):
+        P = np.array([normalised(line) for line in weights[task]], dtype=object)
+        line = P[:, row] if transposed else P[row]
+        assert exact[task, row] - gamma * (line * exact[task]).sum() == fraction(float(rhs[task, row]))
+        assert encloses(solved[Balls(53).name][task, row], exact[task, row])
+        assert encloses(solved[ENCLOSURES.name][task, row], exact[task, row])
+    scale = np.abs(rhs).max() / (1 - float(gamma))
+    assert np.allclose(solved["float64"], to_floats(solved[Rationals(53).name]), rtol=1e-9, atol=1e-12 * scale + 1e-300)
 
 
-@every_system
-def test_singular_system(numbers: Numbers) -> None:
-    """No number system returns a solution of a singular system, and all say so alike."""
-    with numbers.activated(), pytest.raises(SingularSystem):
-        numbers.solve(numbers.load(np.ones((1, 2, 2))), numbers.load(np.ones((1, 2))))
+@pytest.mark.parametrize("numbers", [FLOATS, ENCLOSURES, Balls(64)], ids=lambda numbers: numbers.name)
+def test_singular_system_is_never_solved_with_a_guarantee(numbers: Numbers) -> None:
+    """gamma = 1 makes ``I - gamma P`` singular: an error, or an answer that claims nothing."""
+    with numbers.activated():
+        try:
+            x = numbers.solve_discounted(
+                numbers.normalised(np.ones((1, 2, 2))), numbers.constant(1), numbers.load(np.ones((1, 2)))
+            )
+        except SingularSystem:
+            return
+        assert isinstance(x, Enclosure)
+        assert not np.any(np.isfinite(x.rad))
 
 
 def test_ball_that_cannot_exclude_singularity() -> None:
-    """A determinant whose ball contains zero is refused rather than guessed."""
+    """A discount whose ball reaches 1 is refused rather than guessed."""
     balls = Balls(30)
-    with balls.activated():
-        matrix = balls.load(np.array([[[1.0, 1.0], [1.0, 1.0 + 2.0**-40]]]))
-        wide = matrix + np.vectorize(lambda x: arb(0, 1e-3), otypes=[object])(matrix)
-        with pytest.raises(SingularSystem):
-            balls.solve(wide, balls.load(np.ones((1, 2))))
+    with balls.activated(), pytest.raises(SingularSystem):
+        balls.solve_discounted(balls.normalised(np.ones((1, 2, 2))), arb(1, 1e-3), balls.load(np.ones((1, 2))))
 
 
 @given(DOUBLES)
@@ -188,7 +194,7 @@ def test_maximum_keeps_exact_entries() -> None:
         assert both.contains(arb(0))
 
 
-@exact_systems
+@every_system
 def test_largest_equals_the_sorted_last(numbers: Numbers) -> None:
     """The maximum along an axis, with and without keeping it."""
     values = np.array([[3.0, -1.0, 2.0], [-5.0, -4.0, -6.0]])

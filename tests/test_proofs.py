@@ -98,7 +98,7 @@ def test_example_in_the_proof_is_the_witness(theorem: Theorem) -> None:
     """The table "left, bound, left / bound" shows the witness's certified values, every digit right."""
     text = (PROOFS / f"{theorem.name}.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (left|bound|left / bound) \| ([-0-9.]+) \|$", text, flags=re.M))
-    verdict = judge(theorem, theorem.witness())[0]
+    verdict = judge(theorem, theorem.witness(), precise=True)[0]
     assert verdict.certified
     assert verdict.ratio is not None
     for name, value in (("left", verdict.left), ("bound", verdict.bound), ("left / bound", verdict.ratio)):

@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-import sympy as sp
 from hypothesis import given, note
 from hypothesis import strategies as st
 from strategies import cases
@@ -21,7 +20,6 @@ from bomrl_theory.errors import InvalidTheorem, UnknownName
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap, per_state
-from bomrl_theory.theory.expression import Expr
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
@@ -77,19 +75,13 @@ def test_visitation_near_the_smallest_double(algorithm: str) -> None:
             assert {verdict.outcome for verdict in judge(theorem, case)} == {Outcome.HOLDS}
 
 
-def exactly(factor: float) -> Expr:
-    """The rational that a double is."""
-    return sp.Rational(*factor.as_integer_ratio())
-
-
 @pytest.mark.parametrize("theorem", INEQUALITIES)
 def test_bound_cut_below_its_witness_is_caught(theorem: Theorem) -> None:
     """The verdict notices one part in a million: less than the witness's ratio fails, more holds."""
     case = theorem.witness()
     ratio = max(verdict.ratio for verdict in judge(theorem, case) if verdict.ratio is not None)
     outcomes = {
-        side: {verdict.outcome for verdict in judge(theorem.scaled(exactly(ratio * (1 + side))), case)}
-        for side in (-1e-6, 1e-6)
+        side: {verdict.outcome for verdict in judge(theorem.scaled(ratio * (1 + side)), case)} for side in (-1e-6, 1e-6)
     }
     assert Outcome.VIOLATED in outcomes[-1e-6]
     assert outcomes[1e-6] == {Outcome.HOLDS}
@@ -99,7 +91,7 @@ def test_bound_cut_below_its_witness_is_caught(theorem: Theorem) -> None:
 @pytest.mark.parametrize("side", [-1, 1])
 def test_identity_off_by_one_in_a_billion_is_caught(theorem: Theorem, side: int) -> None:
     """An identity is violated on either side."""
-    mutant = theorem.scaled(1 + side * sp.Rational(1, 10**9))
+    mutant = theorem.scaled(1 + side * Fraction(1, 10**9))
     assert {verdict.outcome for verdict in judge(mutant, theorem.witness())} == {Outcome.VIOLATED}
 
 

@@ -85,4 +85,8 @@ def adapt(
         for _ in range(steps):
             taken.append(chosen.solve(Evaluation.of(model, policies[-1]), lam))
             policies.append(taken[-1].policy)
+            if not np.all(taken[-1].policy > 0):
+                raise InvalidTask(
+                    f"{chosen.name} with lambda = {lam:g} left the range of doubles; scale the rewards or raise lambda"
+                )
     return Adaptation(np.stack(policies), tuple(taken))

@@ -43,13 +43,15 @@ class Solution:
     residual: Float64[Array, " T"]
 
 
-def policy_iteration(model: Model, *, maximum_iterations: int = MAXIMUM_ITERATIONS) -> Solution:
+def policy_iteration(
+    family: TaskFamily, *, model: Model | None = None, maximum_iterations: int = MAXIMUM_ITERATIONS
+) -> Solution:
     """Howard's policy iteration on all tasks at once.
 
     An action is left only for one that is better beyond rounding, so ties cannot make it cycle; at
     the end ties go to the lowest index.
     """
-    family = model.family
+    model = model or Model(family, FLOATS)
     actions = model.r.argmax(axis=-1)
     rows = np.arange(family.actions)
     status: Literal["converged", "stopped"] = "stopped"
@@ -91,17 +93,18 @@ class Optimum:
         return "float" not in self.decided
 
 
-def optimal_policy(models: Callable[[Numbers], Model], *, certify: bool = True) -> Optimum:
+def optimal_policy(
+    family: TaskFamily, *, certify: bool = True, models: Callable[[Numbers], Model] | None = None
+) -> Optimum:
     """Prove a deterministic optimal policy for each task.
 
     Args:
-        models: the family seen in a number system, such as :meth:`Solved.model`.
         certify: False keeps the float proposal and says so in the result.
+        models: the family already seen in number systems, such as :meth:`Solved.model`, to share work.
     """
-    model = models(FLOATS)
-    family = model.family
+    models = models or (lambda numbers: Model(family, numbers))
     with FLOATS.activated():
-        proposal = policy_iteration(model).actions
+        proposal = policy_iteration(family, model=models(FLOATS)).actions
     if not certify:
         return Optimum(proposal, ("float",) * family.tasks)
     actions = proposal.copy()

@@ -37,7 +37,7 @@ class Solved:
     @cached_property
     def optimum(self) -> Optimum:
         """pi* of every task; certified up to ``RATIONAL_STATES`` states."""
-        return optimal_policy(self.model, certify=self.family.states <= RATIONAL_STATES)
+        return optimal_policy(self.family, models=self.model, certify=self.family.states <= RATIONAL_STATES)
 
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
+Array = Any
+"""float64, an array or one of NumPy's scalars."""
 
 U = 2.0**-53
 """Unit roundoff of binary64, rounding to nearest."""

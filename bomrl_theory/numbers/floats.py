@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.numbers.system import Array
+from bomrl_theory.numbers.system import Array, SingularSystem
 
 
 class Floats:
@@ -20,7 +20,7 @@ class Floats:
 
     @contextmanager
     def activated(self) -> Iterator[None]:
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):  # what overflows becomes infinite or NaN, and decides nothing
             yield
 
     def constant(self, value: Fraction | int) -> float:
@@ -36,7 +36,10 @@ class Floats:
         self, P: Float64[Array, "T S S"], gamma: float, rhs: Float64[Array, "T S"], *, transposed: bool = False
     ) -> Float64[Array, "T S"]:
         system = np.eye(P.shape[-1]) - gamma * (np.swapaxes(P, -1, -2) if transposed else P)
-        return np.linalg.solve(system, rhs[..., None])[..., 0]
+        try:
+            return np.linalg.solve(system, rhs[..., None])[..., 0]
+        except np.linalg.LinAlgError as error:
+            raise SingularSystem("singular in float64; gamma may be too close to 1") from error
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
         return np.full(shape, value)

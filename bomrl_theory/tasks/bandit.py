@@ -17,6 +17,6 @@ def bandit(*, arms: int = 4, tasks: int = 5, gamma: Any = Fraction(1, 2), rng: n
     Raises:
         InvalidTask: fewer than one arm or task.
     """
-    check_sizes(tasks=tasks, states=1, actions=arms)
+    check_sizes(tasks * arms, arms=arms, tasks=tasks)
     P = np.ones((tasks, 1, arms, 1))
     return TaskFamily.new(P, rng.random((tasks, 1, arms)), gamma, np.ones(1), name="bandit")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def family_named(spec: str, rng: np.random.Generator) -> TaskFamily:
         UnknownName: no such family (offers close names).
         InvalidFile, InvalidTask, MissingExtra: the file, a parameter or the environment is invalid.
     """
-    if spec.endswith((".npz", ".json")) or (Path(spec).is_file() and spec.split(":")[0] not in CATALOGUE):
+    if spec.endswith((".npz", ".json")) or (os.path.isfile(spec) and spec.split(":")[0] not in CATALOGUE):
         return load_family(spec)
     name, _, rest = spec.partition(":")
     if name == GYMNASIUM:

@@ -20,7 +20,7 @@ def chain(*, states: int = 6, tasks: int = 4, gamma: Any = Fraction(9, 10), rng:
     Raises:
         InvalidTask: fewer than one state or task.
     """
-    check_sizes(tasks=tasks, states=states, actions=2)
+    check_sizes(tasks * states**2 * 2, states=states, tasks=tasks)
     P = np.zeros((tasks, states, 2, states))
     r = np.zeros((tasks, states, 2))
     rho = np.zeros(states)

@@ -67,8 +67,11 @@ class TaskFamily:
             raise InvalidTask(f"P has shape {list(P.shape)}; its second and last axis must both be the states")
         if r.shape != (tasks, states, actions):
             raise InvalidTask(f"r has shape {list(r.shape)}; P [T, S, A, S] asks for {[tasks, states, actions]}")
-        rho = np.asarray(rho)
-        if rho.ndim == 1:
+        try:
+            shared = np.ndim(rho) == 1
+        except ValueError:  # ragged: the check below says so
+            shared = False
+        if shared:
             rho = as_doubles("rho", rho, ("s",))
             check_distributions("rho", rho, ("s",), weights=row_weights)
             rho = np.broadcast_to(rho, (tasks, *rho.shape))

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +49,22 @@ def check_directory(directory: Path) -> None:
             pass
     except OSError as error:
         raise InvalidFile(f"cannot write {directory}: {error.strerror}; choose a writable directory") from None
+
+
+UNREADABLE = (
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    SyntaxError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What NumPy and zipfile raise on damaged archives."""
 
 
 @contextmanager
@@ -99,16 +117,23 @@ def from_mapping(mapping: dict[str, Any], *, name: str) -> TaskFamily:
         if key not in mapping:
             raise InvalidTask(f"key '{key}' is missing; the schema needs {', '.join(REQUIRED)}")
     rows = _plain(mapping.get("rows", "probabilities"))
-    if rows not in ("probabilities", "weights"):
-        raise InvalidTask(f"rows is '{rows}'; it must be 'probabilities' or 'weights'")
+    if not isinstance(rows, str) or rows not in ("probabilities", "weights"):
+        raise InvalidTask(f"rows is {rows!r}; it must be 'probabilities' or 'weights'")
+    labels = mapping.get("labels", ())
+    labels = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+        raise InvalidTask(f"labels is {labels!r:.60}; it must be a list of texts, one for each state")
+    name = _plain(mapping.get("name", name))
+    if not isinstance(name, str):
+        raise InvalidTask(f"name is {name!r:.60}; it must be a text")
     return TaskFamily.new(
         mapping["P"],
         mapping["r"],
         _plain(mapping["gamma"]),
         mapping["rho"],
         mapping.get("weights"),
-        name=str(_plain(mapping.get("name", name))),
-        labels=[str(label) for label in np.asarray(mapping.get("labels", ())).ravel()],
+        name=name,
+        labels=labels,
         row_weights=rows == "weights",
     )
 
@@ -192,7 +217,7 @@ def read_npz(path: Path) -> dict[str, Any]:
             return {key: archive[key] for key in archive.files}
     except OSError as error:
         raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, MemoryError) as error:
+    except UNREADABLE as error:
         raise InvalidFile(f"{path} is not a readable npz archive, perhaps truncated: {error}") from None
 
 
@@ -207,7 +232,7 @@ def load_policy(path: str | Path) -> Float64[Array, "S A"]:
         array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InvalidFile(f"{path} is not a readable npy file, perhaps truncated: {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InvalidFile(f"{path} does not hold one numeric array [S, A]; save it with numpy.save")

@@ -51,7 +51,7 @@ def frozen_lake(
     Raises:
         InvalidTask: a parameter out of range, or no map with a path found.
     """
-    check_sizes(tasks=tasks, states=size**2, actions=len(MOVES), size=size)
+    check_sizes(tasks * size**4 * len(MOVES), size=size, tasks=tasks)
     for name, value in (("frozen", frozen), ("slip", slip)):
         if not 0 <= value <= 1:
             raise InvalidTask(f"{name} = {value} is not a probability")

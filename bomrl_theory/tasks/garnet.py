@@ -28,7 +28,7 @@ def garnet(
     Raises:
         InvalidTask: a size below 1, or more branches than states.
     """
-    check_sizes(tasks=tasks, states=states, actions=actions, branching=branching)
+    check_sizes(tasks * states**2 * actions, states=states, actions=actions, branching=branching, tasks=tasks)
     if branching > states:
         raise InvalidTask(f"branching = {branching} exceeds states = {states}; lower it")
     P = np.zeros((tasks, states, actions, states))

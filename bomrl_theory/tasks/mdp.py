@@ -31,8 +31,11 @@ def as_doubles(name: str, values: Any, axes: tuple[str, ...]) -> Array:
         InvalidTask: not numeric, wrong number of dimensions, empty, or an entry is NaN or infinite.
     """
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":
+            raise TypeError(f"its entries are {given.dtype}, not real numbers")
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidTask(f"{name} is not a rectangular array of numbers: {error}") from None
     if array.ndim != len(axes):
         raise InvalidTask(f"{name} has shape {list(array.shape)}; expected [{', '.join(axes)}]")
@@ -42,6 +45,13 @@ def as_doubles(name: str, values: Any, axes: tuple[str, ...]) -> Array:
     if len(bad):
         place = tuple(int(i) for i in bad[0])
         raise InvalidTask(f"{at(name, place, axes)} is {array[place]}; replace it by a finite number")
+    if given.dtype.kind in "iO":  # whole numbers and fractions are exact; refuse to round them silently
+        same = np.frompyfunc(lambda x, y: Fraction(x) == Fraction(y), 2, 1)(given, array)
+        rounded = np.argwhere(~np.asarray(same, dtype=bool))
+        if len(rounded):
+            place = tuple(int(i) for i in rounded[0])
+            where = at(name, place, axes)
+            raise InvalidTask(f"{where} = {given[place]} is not a double; give weights, or scale to whole numbers")
     array.setflags(write=False)
     return array
 
@@ -73,7 +83,7 @@ def check_distributions(name: str, array: Array, axes: tuple[str, ...], *, weigh
         )
 
 
-def exact_discount(gamma: float | int | str | Fraction) -> Fraction:
+def exact_discount(gamma: Any) -> Fraction:
     """gamma as the exact rational it is: ``Fraction(4, 5)`` and ``"4/5"`` are 4/5, ``0.8`` is a double.
 
     Raises:
@@ -99,20 +109,24 @@ def exact_number(name: str, value: Any) -> Fraction:
         raise InvalidTask(f"{name} = {value!r} is not a finite number; give a number or a fraction") from None
 
 
-def check_sizes(*, tasks: int, states: int, actions: int, **others: int) -> None:
+def check_sizes(transitions: int, **sizes: int) -> None:
     """Require sizes that make sense and fit in memory, before anything is allocated.
+
+    Args:
+        transitions: entries of the dense transition array [T, S, A, S].
+        sizes: what the user chose, by name.
 
     Raises:
         InvalidTask: a size below 1, or a dense transition array of more than 400 million entries.
     """
-    for name, value in {"tasks": tasks, "states": states, "actions": actions, **others}.items():
+    for name, value in sizes.items():
         if value < 1:
             raise InvalidTask(f"{name} = {value}; it must be at least 1")
-    entries = tasks * states * actions * states
-    if entries > MAXIMUM_ENTRIES:
+    if transitions > MAXIMUM_ENTRIES:
+        chosen = ", ".join(f"{name} = {value}" for name, value in sizes.items())
         raise InvalidTask(
-            f"{tasks} tasks of {states} states and {actions} actions need {entries:.3g} transition probabilities; "
-            f"the limit is {MAXIMUM_ENTRIES:.3g}, lower a size"
+            f"{chosen} need {transitions:.3g} transition probabilities; the limit is {MAXIMUM_ENTRIES:.3g}, "
+            "lower a size"
         )
 
 

@@ -24,7 +24,7 @@ def random_dense(
     Raises:
         InvalidTask: a size below 1.
     """
-    check_sizes(tasks=tasks, states=states, actions=actions)
+    check_sizes(tasks * states**2 * actions, states=states, actions=actions, tasks=tasks)
     P = rng.dirichlet(np.ones(states), (tasks, states, actions))
     r = rng.normal(size=(tasks, states, actions))
     rho = rng.dirichlet(np.ones(states), tasks)

@@ -16,7 +16,9 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.mdp import as_doubles, exact_number
+from bomrl_theory.tasks.mdp import as_doubles, check_distributions, exact_number
+
+SMALLEST_LAMBDA, LARGEST_LAMBDA = Fraction(1, 10**300), Fraction(10**300)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +63,14 @@ class Case:
         phi = as_doubles("the meta-policy", phi, ("s", "a"))
         if phi.shape != shape or not np.all(phi > 0):
             raise InvalidTask(f"the meta-policy must be positive with shape {list(shape)}; got {phi.tolist()}")
+        check_distributions("the meta-policy", phi, ("s", "a"), weights=True)
         exact = exact_number("lambda", lam)
         if exact <= 0:
             raise InvalidTask(f"lambda = {lam} must be positive")
+        if not SMALLEST_LAMBDA <= exact <= LARGEST_LAMBDA:
+            raise InvalidTask(f"lambda = {lam} is outside 1e-300 .. 1e300, where doubles can hold the adaptation")
+        if steps < 0:
+            raise InvalidTask(f"steps = {steps} must not be negative")
         return cls(solved, phi, algorithm_named(algorithm), exact, steps, origin or solved.family.name)
 
     @property

@@ -35,7 +35,7 @@ def best_eps(m: Measured) -> Float64[Array, "T S"]:
 def best_t(m: Measured) -> Float64[Array, "T S"]:
     """A minimiser of e_3 over t >= 0 by a logarithmic grid with refinement; 0 where a <= 0."""
     gain, probability = to_floats(m.at_star(m.phi.advantage)), to_floats(m.at_star(m.phi.pi))
-    ell = to_floats(effective_lambda(m)) * (1 - 1 / m.case.family.actions)
+    ell = np.minimum(to_floats(effective_lambda(m)), 1e300) * (1 - 1 / m.case.family.actions)
     grid = np.concatenate([[0.0], np.geomspace(1e-6, 700.0, 200)])[:, None, None]
     found = np.zeros_like(gain)
     for _ in range(4):
@@ -87,8 +87,7 @@ COMPARATOR_ERRORS: dict[str, tuple[Expr, tuple[Constant, ...]]] = {
 def comparator_error(m: Measured) -> Shaped[Numeric, "T S"]:
     """``e_i(s)`` of the case's algorithm."""
     expression, constants = COMPARATOR_ERRORS[m.case.algorithm.name]
-    value = evaluate(expression, values(constants, m), m.numbers)
-    return np.broadcast_to(value, m.phi.V.shape)
+    return np.broadcast_to(evaluate(expression, values(constants, m), m.numbers, m.phi.V.shape), m.phi.V.shape)
 
 
 def inner_error(m: Measured) -> Shaped[Numeric, "T S"]:

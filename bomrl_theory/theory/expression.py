@@ -88,13 +88,16 @@ def quantities(expression: Expr) -> set[str]:
     return names | {symbol.name for symbol in expression.atoms(sp.Symbol) - bases - {tau, s, T, S}}
 
 
-def evaluate(expression: Expr, values: Mapping[str, Numeric], numbers: Numbers) -> Shaped[Numeric, "..."]:
+def evaluate(
+    expression: Expr, values: Mapping[str, Numeric], numbers: Numbers, sizes: tuple[int, int]
+) -> Shaped[Numeric, "..."]:
     """Walk the tree.
 
     Args:
         expression: built from symbols, ``+ * / **``, log, exp, sqrt, Max, Min, Abs, :class:`Largest` and sums.
         values: for each quantity an array of shape [1, 1], [T, 1], [1, S] or [T, S].
         numbers: the number system of the values; must be activated.
+        sizes: (T, S), over which sums run.
 
     Returns:
         An array [T or 1, S or 1], by which indices are left free.
@@ -105,19 +108,27 @@ def evaluate(expression: Expr, values: Mapping[str, Numeric], numbers: Numbers) 
     if isinstance(expression, sp.Indexed):
         return values[name_of(expression)]
     if isinstance(expression, sp.Symbol):
-        return values[expression.name]
+        return (
+            _constant(Fraction(sizes[0 if expression == T else 1]), numbers)
+            if expression in (T, S)
+            else values[expression.name]
+        )
     if isinstance(expression, sp.Rational):
         return _constant(Fraction(int(expression.p), int(expression.q)), numbers)
     if isinstance(expression, sp.Sum):
-        (index, _, _), *others = expression.limits
-        if others or index not in AXES:
-            raise InvalidTheorem(f"sum over {expression.limits}: use over_states or over_tasks")
-        body = evaluate(expression.function, values, numbers)
-        return body.sum(axis=AXES[index], keepdims=True)
+        total = evaluate(expression.function, values, numbers, sizes)
+        for index, *limits in expression.limits:  # SymPy merges nested sums, the innermost first
+            if index not in AXES or limits != [1, (T, S)[AXES[index]]]:
+                raise InvalidTheorem(f"sum over {(index, *limits)}: use over_states or over_tasks")
+            axis = AXES[index]
+            shape = list(total.shape)
+            shape[axis] = sizes[axis]
+            total = np.broadcast_to(total, tuple(shape)).sum(axis=axis, keepdims=True)
+        return total
     if isinstance(expression, Largest):
         body, index = expression.args
-        return numbers.largest(evaluate(body, values, numbers), 0 if index == tau else 1, keepdims=True)
-    arguments = [evaluate(argument, values, numbers) for argument in expression.args]
+        return numbers.largest(evaluate(body, values, numbers, sizes), 0 if index == tau else 1, keepdims=True)
+    arguments = [evaluate(argument, values, numbers, sizes) for argument in expression.args]
     return _apply(expression, arguments, numbers)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -158,6 +159,6 @@ class Theorem:
             constants=self.constants if w in self.constants else (*self.constants, w),
         )
 
-    def scaled(self, factor: Expr | float) -> Theorem:
-        """The same claim with ``factor`` times the bound: for mutation tests and tightness."""
-        return replace(self, bound=sp.nsimplify(factor, rational=True) * self.bound)
+    def scaled(self, factor: Any) -> Theorem:
+        """The same claim with ``factor``, exact, times the bound: for mutation tests and tightness."""
+        return replace(self, bound=sp.Rational(*Fraction(factor).as_integer_ratio()) * self.bound)

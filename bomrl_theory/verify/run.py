@@ -105,12 +105,12 @@ class Run:
     judged: int = 0
     finished: bool = True
 
-    def judge(self, case: Case, results: Iterable[TheoremResult]) -> None:
+    def judge(self, case: Case, results: Iterable[TheoremResult], *, precise: bool = False) -> None:
         """Judge these theorems on one case, measuring everything they share once."""
         views: Views = {}
         for result in results:
             start = time.perf_counter()
-            result.records.extend((case, verdict) for verdict in judge(result.theorem, case, views))
+            result.records.extend((case, verdict) for verdict in judge(result.theorem, case, views, precise=precise))
             result.seconds += time.perf_counter() - start
         self.judged += 1
 

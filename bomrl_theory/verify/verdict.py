@@ -126,13 +126,14 @@ Views = dict[tuple[Numbers, tuple[int, ...]], Measured]
 """Measurements by number system and by the tasks that they cover."""
 
 
-def judge(theorem: Theorem, case: Case, views: Views | None = None) -> list[Verdict]:
+def judge(theorem: Theorem, case: Case, views: Views | None = None, *, precise: bool = False) -> list[Verdict]:
     """Decide the theorem on a case: one verdict a task, or one for the family.
 
     All tasks are tried at once in the fastest number system; those left open climb to the next.
 
     Args:
         views: measurements of the same case to share between theorems; filled as needed.
+        precise: start with balls of 128 bits, for both sides to some 30 digits.
     """
     views = {} if views is None else views
     count = case.family.tasks if theorem.scope == "task" else 1
@@ -144,6 +145,8 @@ def judge(theorem: Theorem, case: Case, views: Views | None = None) -> list[Verd
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
     left_open = tuple(range(count))
     for numbers in ladder(case, theorem):
+        if precise and numbers is ENCLOSURES:
+            continue
         tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
         with numbers.activated():
             measured = views.get((numbers, tasks)) or Measured(case.restricted(tasks), numbers)
@@ -180,13 +183,16 @@ class _Attempt:
         numbers = measured.numbers
         count = measured.case.family.tasks if theorem.scope == "task" else 1
         shared = values((*theorem.constants, w, gap_phi), measured)
+        sizes = (measured.case.family.tasks, measured.case.family.states)
 
         def column(expression: Expr) -> Numeric:
-            return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers)[:, 0], (count,))
+            return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
 
         left, bound = column(theorem.left), column(theorem.bound)
         holds, violated = _signs(bound - left)
-        if theorem.relation == "==":
+        if not numbers.certified:
+            holds, violated = _float_signs(left, bound, theorem.relation)
+        elif theorem.relation == "==":
             # Equality needs both directions; only exact numbers can prove it.
             other_way, above = _signs(left - bound)
             holds, violated = holds & other_way, violated | above
@@ -234,6 +240,18 @@ class _Attempt:
             certified=self.numbers.certified,
             reason=self.reasons[place],
         )
+
+
+FLOAT_TOLERANCE = 1e-8
+
+
+def _float_signs(left: Array, bound: Array, relation: str) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
+    """As :func:`_signs` for doubles, which tell sides apart only beyond a margin far above rounding."""
+    scale = FLOAT_TOLERANCE * (np.abs(left) + np.abs(bound))
+    difference = bound - left
+    if relation == "==":
+        return np.abs(difference) <= scale, np.abs(difference) > scale
+    return difference > scale, difference < -scale
 
 
 def _signs(x: Numeric) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
