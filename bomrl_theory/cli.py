@@ -31,9 +31,7 @@ INTERRUPTED = 130
 def main() -> NoReturn:
     """Entry point: every error that input can cause is one line on stderr and exit code 2."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = cli(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -46,7 +44,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
         sys.exit(0)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 class _Examples(click.Command):
@@ -428,8 +426,8 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
 
     console = _console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("theorem", no_wrap=True)
-    for heading in ("holds", "violated", "undecided", "out of scope", "max ratio", "informative", "time"):
+    table.add_column("theorem", overflow="fold")
+    for heading in ("holds", "violated", "open", "out of\nscope", "max\nratio", "infor-\nmative", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for result in run.results:

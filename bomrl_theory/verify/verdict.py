@@ -188,10 +188,14 @@ class _Attempt:
         def column(expression: Expr) -> Numeric:
             return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
 
+        largest, reference = measured.largest_gap, gap_phi.symbol
+        if theorem.scope == "family":
+            largest = (measured.model.w * largest).sum(keepdims=True)
+            reference = over_tasks(w.symbol * reference)
         left, bound = column(theorem.left), column(theorem.bound)
         holds, violated = _signs(bound - left)
         if not numbers.certified:
-            holds, violated = _float_signs(left, bound, theorem.relation)
+            holds, violated = _float_signs(left, bound, largest, theorem.relation)
         elif theorem.relation == "==":
             # Equality needs both directions; only exact numbers can prove it.
             other_way, above = _signs(left - bound)
@@ -211,10 +215,6 @@ class _Attempt:
         if theorem.relation == "==":
             return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, decided)
 
-        largest, reference = measured.largest_gap, gap_phi.symbol
-        if theorem.scope == "family":
-            largest = (measured.model.w * largest).sum(keepdims=True)
-            reference = over_tasks(w.symbol * reference)
         # Informative only where it is certain; what cannot be told counts against the bound.
         at_least_gap, informative = _signs(bound - column(reference))
         trivial, below_largest = _signs(bound - largest)
@@ -245,13 +245,18 @@ class _Attempt:
 FLOAT_TOLERANCE = 1e-8
 
 
-def _float_signs(left: Array, bound: Array, relation: str) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
-    """As :func:`_signs` for doubles, which tell sides apart only beyond a margin far above rounding."""
-    scale = FLOAT_TOLERANCE * (np.abs(left) + np.abs(bound))
+def _float_signs(
+    left: Array, bound: Array, size: Array, relation: str
+) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
+    """As :func:`_signs` for doubles, which tell sides apart only beyond a margin far above rounding.
+
+    ``size`` is the size of the returns that the sides are made of.
+    """
+    margin = FLOAT_TOLERANCE * (np.abs(left) + np.abs(bound) + size)
     difference = bound - left
     if relation == "==":
-        return np.abs(difference) <= scale, np.abs(difference) > scale
-    return difference > scale, difference < -scale
+        return np.abs(difference) <= margin, np.abs(difference) > margin
+    return difference > margin, difference < -margin
 
 
 def _signs(x: Numeric) -> tuple[Bool[Array, " count"], Bool[Array, " count"]]:
