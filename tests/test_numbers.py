@@ -55,7 +55,8 @@ def test_solutions_agree_and_enclose_the_exact_one(system: tuple[Array, Fraction
     """The exact solution satisfies the equations; balls and enclosures contain it; floats are near."""
     weights, gamma, rhs = system
     solved: dict[str, Any] = {}
-    for numbers in (FLOATS, ENCLOSURES, Balls(53), Rationals(53)):
+    systems: list[Numbers] = [FLOATS, ENCLOSURES, Balls(53), Rationals(53)]
+    for numbers in systems:
         with numbers.activated():
             P, discount = numbers.normalised(weights), numbers.constant(gamma)
             solved[numbers.name] = numbers.solve_discounted(P, discount, numbers.load(rhs), transposed=transposed)
