@@ -25,6 +25,7 @@ from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import stay_or_leave, two_arms
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
+from bomrl_theory.verify.adversarial_cases import adversarial_cases
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.run import DEFAULT_CASES, LAMBDAS, ExitCode, Plan, Run, TheoremResult, family_cases, verify
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
@@ -332,3 +333,14 @@ def test_long_rationals_are_shown_abridged() -> None:
     assert verdict.numbers == Rationals(256).name
     assert "digits" in verdict.exact[0]
     assert len(verdict.exact[0]) < 420
+
+
+def test_cases_built_to_break_floats_are_decided() -> None:
+    """Subnormal probabilities, last-bit ties, gamma = 1 - 1e-9 and rewards of 1e12: decided, and never wrongly."""
+    theorems = [theorem for theorem in registry().values() if theorem.relation == "<="]
+    for case in adversarial_cases(np.random.SeedSequence(7), 40, largest=8):
+        for theorem in theorems:
+            if theorem.covers(case):
+                outcomes = {verdict.outcome for verdict in judge(theorem, case)}
+                assert Outcome.UNDECIDED not in outcomes
+                assert Outcome.VIOLATED not in outcomes or theorem.status == "refuted"

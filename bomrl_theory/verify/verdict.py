@@ -126,7 +126,14 @@ Views = dict[tuple[Numbers, tuple[int, ...]], Measured]
 """Measurements by number system and by the tasks that they cover."""
 
 
-def judge(theorem: Theorem, case: Case, views: Views | None = None, *, precise: bool = False) -> list[Verdict]:
+def judge(
+    theorem: Theorem,
+    case: Case,
+    views: Views | None = None,
+    *,
+    precise: bool = False,
+    only: Sequence[Numbers] = (),
+) -> list[Verdict]:
     """Decide the theorem on a case: one verdict a task, or one for the family.
 
     All tasks are tried at once in the fastest number system; those left open climb to the next.
@@ -134,6 +141,7 @@ def judge(theorem: Theorem, case: Case, views: Views | None = None, *, precise: 
     Args:
         views: measurements of the same case to share between theorems; filled as needed.
         precise: start with balls of 128 bits, for both sides to some 30 digits.
+        only: these number systems instead of the ladder.
     """
     views = {} if views is None else views
     count = case.family.tasks if theorem.scope == "task" else 1
@@ -144,7 +152,7 @@ def judge(theorem: Theorem, case: Case, views: Views | None = None, *, precise: 
     reason = "no number system could solve this case within its precision"
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
     left_open = tuple(range(count))
-    for numbers in ladder(case, theorem):
+    for numbers in only or ladder(case, theorem):
         if precise and numbers is ENCLOSURES:
             continue
         tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
