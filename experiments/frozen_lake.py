@@ -33,8 +33,8 @@ def main() -> None:
         on_draw=lambda variance, draw: print(f"{variance} variance, family {draw + 1} of {arguments.draws}"),
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
-    lake.returns.to_csv(arguments.output / "returns.csv", index=False, lineterminator="\n")
-    lake.gaps.to_csv(arguments.output / "gaps.csv", index=False, lineterminator="\n")
+    lake.returns.to_csv(arguments.output / "returns.csv", index=False, lineterminator="\n", float_format="%.12g")
+    lake.gaps.to_csv(arguments.output / "gaps.csv", index=False, lineterminator="\n", float_format="%.12g")
     for lam in lake.settings.lambdas:
         figure = figures.frozen_lake_returns(lake.returns, str(lam))
         figures.save(figure, arguments.output, f"returns_lambda_{lam.numerator}_{lam.denominator}", ("png", "svg"))
