@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
 
+from bomrl_theory.exact import kernels
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Numbers, Numeric, Rationals, SingularSystem
@@ -34,6 +35,7 @@ class Solution:
         status: "converged", or "stopped" (at the iteration cap: raise it, or expect a nearly tied MDP).
         iterations: policy evaluations made.
         residual: ``max_s |T V - V|`` for each task [T].
+        backend: "numba" for the compiled kernel, "numpy" otherwise.
     """
 
     actions: Int[Array, "T S"]
@@ -41,6 +43,7 @@ class Solution:
     status: Literal["converged", "stopped"]
     iterations: int
     residual: Float64[Array, " T"]
+    backend: kernels.Backend = "numpy"
 
 
 def policy_iteration(model: Model, *, maximum_iterations: int = MAXIMUM_ITERATIONS) -> Solution:
@@ -50,16 +53,22 @@ def policy_iteration(model: Model, *, maximum_iterations: int = MAXIMUM_ITERATIO
     the end ties go to the lowest index.
     """
     family = model.family
+    status: Literal["converged", "stopped"]
+    if kernels.backend() == "numba" and family.states <= kernels.SMALL_STATES:
+        found = kernels.solve_batch(family.P, family.r, float(family.gamma), maximum_iterations=maximum_iterations)
+        residual = np.maximum(np.abs(found.residuals.lowest), np.abs(found.residuals.highest))
+        status = "converged" if found.converged.all() else "stopped"
+        return Solution(found.actions, found.V, status, int(found.iterations.max()), residual, "numba")
     actions = model.r.argmax(axis=-1)
     rows = np.arange(family.actions)
-    status: Literal["converged", "stopped"] = "stopped"
+    status = "stopped"
     iterations = 0
     while True:
         evaluation = Evaluation.of(model, deterministic(actions, family.actions))
         iterations += 1
         Q, V = evaluation.Q, evaluation.V
         best = Q.max(axis=-1)
-        scale = np.abs(V).max(axis=-1, keepdims=True) + np.abs(model.r).max()
+        scale = np.abs(V).max(axis=-1, keepdims=True) + np.abs(model.r).max(axis=(-2, -1))[:, None]
         tolerance = 64 * np.finfo(np.float64).eps * scale / (1 - float(family.gamma))
         better = best > np.take_along_axis(Q, actions[..., None], -1)[..., 0] + tolerance
         if not better.any():
