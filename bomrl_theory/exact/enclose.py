@@ -212,7 +212,9 @@ def enclose_value(task: TaskFamily | MDP, policy: Array, V: Float64[Array, "*T S
         elif policy.shape == task.r.shape:
             residual = ENCLOSURES.dot(ENCLOSURES.normalised(policy), advantages)
         else:
-            raise InvalidTask(f"the policy has shape {list(policy.shape)}; give {list(V.shape)} or {list(task.r.shape)}")
+            raise InvalidTask(
+                f"the policy has shape {list(policy.shape)}; give {list(V.shape)} or {list(task.r.shape)}"
+            )
         return _around(V, residual, task.gamma)
 
 
@@ -244,7 +246,9 @@ def refine_value(
     """V^pi [T, S] of deterministic policies beyond double precision (tier 1); see :func:`refine_optimum`."""
     V = _guess(family, V)
     with ENCLOSURES.activated():
-        return _refined(family, V, deterministic(actions, family.actions) > 0, refinements, np.full((len(V), 1), np.inf))
+        return _refined(
+            family, V, deterministic(actions, family.actions) > 0, refinements, np.full((len(V), 1), np.inf)
+        )
 
 
 def _refined(

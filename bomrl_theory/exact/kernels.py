@@ -266,3 +266,66 @@ def _solve_batch(W, r, gamma, presweeps, maximum_iterations):
             if difference > highest[task] or difference != difference:
                 highest[task] = difference
     return policies, values, iterations, converged, lowest, highest, terms, sums
+
+
+def sparse_backup(
+    indptr: Int[Array, " R"],
+    indices: Int[Array, " N"],
+    W: Float64[Array, " N"],
+    r: Float64[Array, "S A"],
+    scale: Float64[Array, " SA"],
+    V: Float64[Array, " S"],
+) -> tuple[Float64[Array, " S"], Int[Array, " S"]]:
+    """``max_a r + scale (W V)`` and where it is attained, from CSR weights [S*A, S]; makes no array [S, A]."""
+    return compiled(_sparse_backup)(indptr, indices, W, r, scale, V)
+
+
+def sweep(
+    indptr: Int[Array, " R"],
+    indices: Int[Array, " N"],
+    W: Float64[Array, " N"],
+    r: Float64[Array, " S"],
+    scale: Float64[Array, " S"],
+    V: Float64[Array, " S"],
+    direction: int,
+) -> float:
+    """``V = r + scale (W V)`` in place, from CSR weights [S, S], state by state upward (1) or downward (-1).
+
+    Returns:
+        The largest change of an entry.
+    """
+    return compiled(_sweep)(indptr, indices, W, r, scale, V, direction)
+
+
+def _sparse_backup(indptr, indices, W, r, scale, V):
+    # Unsigned indices spare the check for negative ones, which costs more than the arithmetic.
+    states, actions = r.shape
+    values, policy = np.empty(states), np.zeros(states, dtype=np.int32)
+    one, row = np.uint64(1), np.uint64(0)
+    for s in range(states):
+        best = -np.inf
+        for a in range(actions):
+            product = 0.0
+            for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + one])):
+                product += W[i] * V[np.uint64(indices[i])]
+            value = r[s, a] + scale[row] * product
+            if value > best or value != value:
+                best = value
+                policy[s] = a
+            row += one
+        values[s] = best
+    return values, policy
+
+
+def _sweep(indptr, indices, W, r, scale, V, direction):
+    states = len(r)
+    largest = 0.0
+    for k in range(states):
+        s = np.uint64(k if direction > 0 else states - 1 - k)
+        product = 0.0
+        for i in range(np.uint64(indptr[s]), np.uint64(indptr[s + np.uint64(1)])):
+            product += W[i] * V[np.uint64(indices[i])]
+        value = r[s] + scale[s] * product
+        largest = max(largest, abs(value - V[s]))
+        V[s] = value
+    return largest
