@@ -208,7 +208,7 @@ def enclose_value(task: TaskFamily | MDP, policy: Array, V: Float64[Array, "*T S
     with ENCLOSURES.activated():
         advantages = backup(task, V)
         if policy.shape == V.shape:
-            residual = np.take_along_axis(advantages, policy[..., None], axis=-1)[..., 0]  # pyright: ignore
+            residual: Any = np.take_along_axis(advantages, policy[..., None], axis=-1)[..., 0]  # pyright: ignore
         elif policy.shape == task.r.shape:
             residual = ENCLOSURES.dot(ENCLOSURES.normalised(policy), advantages)
         else:
@@ -260,33 +260,34 @@ def _refined(
 ) -> PairBounds:
     gamma = dd.discount_pair(family.gamma)
     place = np.nonzero(possible)  # sorted by task, then state
-    rows = (place[0], place[1])
     first = np.flatnonzero(np.r_[True, (np.diff(place[0]) != 0) | (np.diff(place[1]) != 0)])
-    head, tail = V, np.zeros_like(V)
-    for left in range(refinements, -1, -1):
+
+    def measured(head: Array, tail: Array) -> tuple[Enclosure, Enclosure]:
+        """Advantages of the possible actions [K], and the residual ``T V - V`` [T, S]."""
         v = np.abs(head).max(axis=-1) * (1 + 2.0**-40)
         size = (np.abs(family.r).max(axis=(-2, -1)) + 2 * v)[place[0]]
         advantages = _advantages(family, gamma, (head, tail), place, size)
         low = np.maximum.reduceat(advantages.low, first).reshape(V.shape)
         high = np.maximum.reduceat(advantages.high, first).reshape(V.shape)
-        residual = Enclosure.between(low, high)
-        if left:
-            greedy = np.zeros(V.shape, dtype=int)
-            chosen = advantages.mid == np.repeat(
-                np.maximum.reduceat(advantages.mid, first), np.diff(np.r_[first, len(place[0])])
-            )
-            greedy[rows[0][chosen], rows[1][chosen]] = place[2][chosen]
-            P = np.take_along_axis(family.P, greedy[..., None, None], axis=2)[:, :, 0]
-            matrix = np.eye(family.states) - gamma[0] * (P / P.sum(axis=-1, keepdims=True))
-            try:
-                step = np.linalg.solve(matrix, residual.mid[..., None])[..., 0]
-            except np.linalg.LinAlgError:
-                continue  # what is certified stays certified, only wider
-            # V may be any pair at all; but it must not leave the room in which actions were ruled out.
-            moved = np.abs(dd.two_sum(head, tail + step)[0] - V) <= room / 2
-            ok = moved.all(axis=-1, keepdims=True)
-            head, tail = dd.two_sum(head, np.where(ok, tail + step, tail))
-    error = discounted_error(residual, ENCLOSURES.constant(family.gamma))
+        return advantages, Enclosure.between(low, high)
+
+    head, tail = V, np.zeros_like(V)
+    for _ in range(refinements):
+        advantages, residual = measured(head, tail)
+        best = np.maximum.reduceat(advantages.mid, first)
+        chosen = advantages.mid == np.repeat(best, np.diff(np.r_[first, len(place[0])]))
+        greedy = np.zeros(V.shape, dtype=int)
+        greedy[place[0][chosen], place[1][chosen]] = place[2][chosen]
+        P = np.take_along_axis(family.P, greedy[..., None, None], axis=2)[:, :, 0]
+        matrix = np.eye(family.states) - gamma[0] * (P / P.sum(axis=-1, keepdims=True))
+        try:
+            step = np.linalg.solve(matrix, residual.mid[..., None])[..., 0]
+        except np.linalg.LinAlgError:
+            break  # what is certified stays certified, only wider
+        # V may be any pair at all; but it must not leave the room in which actions were ruled out.
+        moved = np.abs(dd.two_sum(head, tail + step)[0] - V) <= room / 2
+        head, tail = dd.two_sum(head, np.where(moved.all(axis=-1, keepdims=True), tail + step, tail))
+    error = discounted_error(measured(head, tail)[1], ENCLOSURES.constant(family.gamma))
     tail_enclosed = Enclosure.exact(tail) + error
     known = np.isfinite(tail_enclosed.rad) & np.isfinite(head + tail_enclosed.mid)
     return PairBounds(

@@ -83,8 +83,8 @@ def solve_batch(
     W: Float64[Array, "T S A S"], r: Float64[Array, "T S A"], gamma: float, *, maximum_iterations: int
 ) -> BatchSolution:
     """Policy iteration on many small tasks, one after the other on one core; needs numba."""
-    *solution, lowest, highest, terms, sums = compiled(_solve_batch)(W, r, gamma, PRESWEEPS, maximum_iterations)
-    return BatchSolution(*solution, Residuals(lowest, highest, terms, sums))
+    actions, V, iterations, converged, *rest = compiled(_solve_batch)(W, r, gamma, PRESWEEPS, maximum_iterations)
+    return BatchSolution(actions, V, iterations, converged, Residuals(*rest))
 
 
 def residuals(

@@ -305,7 +305,8 @@ def dot(x: Any, y: Any) -> Enclosure:
     # The smallest subnormal pays for an underflow of u |y|, which a large |x| would magnify.
     rounding = (terms + 1) * U * y_size + SMALLEST_SUBNORMAL
     spread = _contract(x_size, y.rad + rounding) + _contract(x.rad, y_size + y.rad)
-    return Enclosure(mid, rounded_up(spread, 2 * terms) + 8 * terms * TINY)
+    rad = rounded_up(spread, 2 * terms) + 8 * terms * TINY
+    return Enclosure(mid, np.where(np.abs(mid) < np.inf, rad, np.inf))
 
 
 def _contract(x: Array, y: Array) -> Array:
