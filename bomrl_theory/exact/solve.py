@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
 
+from bomrl_theory.exact import kernels
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Numbers, Numeric, Rationals, SingularSystem
@@ -22,6 +23,8 @@ from bomrl_theory.tasks.policy import deterministic
 
 Decided = Literal["enclosure", "ball", "rational", "float"]
 MAXIMUM_ITERATIONS = 1000
+COMPILED_TASKS = 256
+"""From so many tasks on, loading the compiled kernel pays for itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,7 @@ class Solution:
         status: "converged", or "stopped" (at the iteration cap: raise it, or expect a nearly tied MDP).
         iterations: policy evaluations made.
         residual: ``max_s |T V - V|`` for each task [T].
+        backend: "numba" for the compiled kernel, "numpy" otherwise.
     """
 
     actions: Int[Array, "T S"]
@@ -41,6 +45,7 @@ class Solution:
     status: Literal["converged", "stopped"]
     iterations: int
     residual: Float64[Array, " T"]
+    backend: kernels.Backend = "numpy"
 
 
 def policy_iteration(
@@ -51,17 +56,23 @@ def policy_iteration(
     An action is left only for one that is better beyond rounding, so ties cannot make it cycle; at
     the end ties go to the lowest index.
     """
+    status: Literal["converged", "stopped"]
+    if family.tasks >= COMPILED_TASKS and family.states <= kernels.SMALL_STATES and kernels.backend() == "numba":
+        found = kernels.solve_batch(family.P, family.r, float(family.gamma), maximum_iterations=maximum_iterations)
+        residual = np.maximum(np.abs(found.residuals.lowest), np.abs(found.residuals.highest))
+        status = "converged" if found.converged.all() else "stopped"
+        return Solution(found.actions, found.V, status, int(found.iterations.max()), residual, "numba")
     model = model or Model(family, FLOATS)
     actions = model.r.argmax(axis=-1)
     rows = np.arange(family.actions)
-    status: Literal["converged", "stopped"] = "stopped"
+    status = "stopped"
     iterations = 0
     while True:
         evaluation = Evaluation.of(model, deterministic(actions, family.actions))
         iterations += 1
         Q, V = evaluation.Q, evaluation.V
         best = Q.max(axis=-1)
-        scale = np.abs(V).max(axis=-1, keepdims=True) + np.abs(model.r).max()
+        scale = np.abs(V).max(axis=-1, keepdims=True) + np.abs(model.r).max(axis=(-2, -1))[:, None]
         tolerance = 64 * np.finfo(np.float64).eps * scale / (1 - float(family.gamma))
         better = best > np.take_along_axis(Q, actions[..., None], -1)[..., 0] + tolerance
         if not better.any():

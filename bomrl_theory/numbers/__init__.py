@@ -14,6 +14,7 @@ Arrays keep their shapes in all; only the elements change. Compute inside ``with
 from bomrl_theory.numbers.enclosure import Enclosure as Enclosure
 from bomrl_theory.numbers.enclosures import ENCLOSURES as ENCLOSURES
 from bomrl_theory.numbers.enclosures import Enclosures as Enclosures
+from bomrl_theory.numbers.enclosures import discounted_error as discounted_error
 from bomrl_theory.numbers.flint import Balls as Balls
 from bomrl_theory.numbers.flint import Rationals as Rationals
 from bomrl_theory.numbers.flint import rational as rational

@@ -5,7 +5,7 @@ IEEE 754 binary64 that hold in every environment are used: each of ``+ - * / sqr
 rounded to nearest, and comparisons are exact. Rounding modes, fused operations and the order of a sum
 are never relied on: a sum of n terms is charged ``n u sum|terms|``, which bounds every order.
 Logarithm and exponential are evaluated here with a proved error, because NumPy's come with none.
-docs/certified_arithmetic.md has the proofs.
+docs/rounding.md has the proofs.
 
 Overflow, division by an enclosure of zero and invalid operations give an infinite or NaN radius, which
 no comparison ever decides.
@@ -25,13 +25,17 @@ U = 2.0**-53
 """Unit roundoff of binary64, rounding to nearest."""
 TINY = 2.0**-1020
 """Covers every underflow in one operation and in the computation of its radius."""
+SMALLEST_SUBNORMAL = 2.0**-1074
+"""At least twice what one underflowing operation can lose."""
+LARGEST_WHOLE = 2**53
+"""Whole numbers up to this size are doubles."""
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
 """log 2 cut to 42 bits: its product with an exponent of a double is exact."""
 LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 """``log 2 - LN2_HIGH`` to 53 bits."""
 
 
-def _up(radius: Array, operations: int = 8) -> Array:
+def rounded_up(radius: Array, operations: int = 8) -> Array:
     """At least the exact value of a radius that was computed with at most ``operations`` roundings."""
     return radius * (1.0 + (operations + 4) * U)
 
@@ -53,7 +57,7 @@ class Enclosure:
 
     @classmethod
     def exact(cls, values: Any) -> Enclosure:
-        """Doubles, read as the exact numbers they are."""
+        """Finite doubles, read as the exact numbers they are."""
         mid = np.asarray(values, dtype=np.float64)
         return cls(mid, np.zeros_like(mid))
 
@@ -61,7 +65,7 @@ class Enclosure:
     def between(cls, low: Array, high: Array) -> Enclosure:
         """Everything from ``low`` to ``high``, two doubles that are bounds already."""
         mid = low / 2 + high / 2
-        return cls(mid, _up(np.maximum(high - mid, mid - low)) + TINY)
+        return cls(mid, rounded_up(np.maximum(high - mid, mid - low)) + TINY)
 
     # --- what an array has ---
 
@@ -98,7 +102,7 @@ class Enclosure:
         mid = self.mid.sum(axis=axis, keepdims=keepdims)
         size = np.abs(self.mid).sum(axis=axis, keepdims=keepdims)
         rad = self.rad.sum(axis=axis, keepdims=keepdims)
-        return Enclosure(mid, _up(rad + terms * U * size, 2 * terms) + TINY)
+        return Enclosure(mid, rounded_up(rad + terms * U * size, 2 * terms) + TINY)
 
     @property
     def low(self) -> Array:
@@ -118,7 +122,7 @@ class Enclosure:
     def __add__(self, other: Any) -> Enclosure:
         other = as_enclosure(other)
         mid = self.mid + other.mid
-        return Enclosure(mid, _up(self.rad + other.rad + U * np.abs(mid)) + TINY)
+        return Enclosure(mid, rounded_up(self.rad + other.rad + U * np.abs(mid)) + TINY)
 
     __radd__ = __add__
 
@@ -132,7 +136,7 @@ class Enclosure:
         other = as_enclosure(other)
         mid = self.mid * other.mid
         spread = np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad)
-        return Enclosure(mid, _up(spread + U * np.abs(mid)) + TINY)
+        return Enclosure(mid, rounded_up(spread + U * np.abs(mid)) + TINY)
 
     __rmul__ = __mul__
 
@@ -141,7 +145,7 @@ class Enclosure:
         nearest_zero = (np.abs(other.mid) - other.rad) * (1.0 - 4 * U)
         mid = self.mid / other.mid
         spread = (self.rad + np.abs(mid) * other.rad) / nearest_zero
-        rad = _up(spread + U * np.abs(mid)) + TINY / np.minimum(nearest_zero, 1.0)
+        rad = rounded_up(spread + U * np.abs(mid)) + TINY / np.minimum(nearest_zero, 1.0)
         return Enclosure(mid, np.where(nearest_zero > 0, rad, np.inf))
 
     def __rtruediv__(self, other: Any) -> Enclosure:
@@ -151,7 +155,8 @@ class Enclosure:
 
     def __ge__(self, other: Any) -> Array:
         difference = self - other
-        return difference.mid >= difference.rad
+        # An overflow leaves mid = rad = inf, which tells nothing about the exact difference.
+        return (difference.mid >= difference.rad) & (difference.rad < np.inf)
 
     def __gt__(self, other: Any) -> Array:
         difference = self - other
@@ -193,14 +198,31 @@ _MOVING = {np.swapaxes, np.take_along_axis, np.broadcast_to, np.expand_dims, np.
 
 
 def as_enclosure(x: Any) -> Enclosure:
-    """An enclosure as it is; doubles and whole numbers as the exact values they are."""
-    return x if isinstance(x, Enclosure) else Enclosure.exact(x)
+    """An enclosure as it is; doubles, whole numbers and fractions as the exact values they are.
+
+    Raises:
+        TypeError: an array of anything but doubles and whole numbers up to 2^53.
+    """
+    if isinstance(x, Enclosure):
+        return x
+    if isinstance(x, int | Fraction):
+        whole = isinstance(x, int) and -LARGEST_WHOLE <= x <= LARGEST_WHOLE
+        return Enclosure.exact(x) if whole else enclose_rational(x)
+    x = np.asarray(x)
+    if x.dtype.kind in "iu" and np.any((x > LARGEST_WHOLE) | (x < -LARGEST_WHOLE)):
+        raise TypeError("whole numbers beyond 2^53 are no doubles; load them as rationals")
+    if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:
+        raise TypeError(f"an array of {x.dtype} has no exact enclosure; convert it to float64")
+    return Enclosure.exact(x)
 
 
 def enclose_rational(value: Fraction | int) -> Enclosure:
-    """A rational number: the nearest double, and how far it is at most."""
+    """A rational number: the nearest double, and how far it is at most; unknown beyond the range of doubles."""
     value = Fraction(value)
-    mid = float(value)
+    try:
+        mid = float(value)
+    except OverflowError:
+        return Enclosure(np.asarray(0.0), np.asarray(np.inf))
     error = abs(Fraction(mid) - value)
     return Enclosure(np.asarray(mid), np.asarray(np.nextafter(float(error), np.inf) if error else 0.0))
 
@@ -219,22 +241,22 @@ def log(x: Enclosure) -> Enclosure:
         series = series * square + 1 / k
     value = exponent * LN2_HIGH + (2 * f + (2 * f * square * series + exponent * LN2_LOW))
     lowest = (mid - rad) * (1 - 2 * U)
-    error = _up(U * (2 * np.abs(value) + 4) + rad / lowest)
+    error = rounded_up(U * (2 * np.abs(value) + 4) + rad / lowest)
     return Enclosure(value, np.where((x.mid > rad) & (lowest > 0), error, np.inf))
 
 
 def exp(x: Enclosure) -> Enclosure:
     """Exponential. ``|computed - exp mid| <= 16 u computed + 2^-1074``; unknown where the radius exceeds 1."""
-    mid = np.maximum(x.mid, -800.0)
+    mid = np.clip(x.mid, -800.0, 800.0)  # 0 and inf in double precision: beyond, nothing more can be told
     k = np.rint(mid / LN2_HIGH)
     r = (mid - k * LN2_HIGH) - k * LN2_LOW
     series = np.ones_like(r)
     for n in range(14, 0, -1):
         series = 1 + r * series / n
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        value = np.ldexp(series, np.clip(k, -2000, 2000).astype(np.int64))
+        value = np.ldexp(series, np.nan_to_num(k).astype(np.int64))
         spread = value * (1 + 16 * U) * (x.rad + x.rad * x.rad)
-        error = _up(spread + 16 * U * value) + TINY
+        error = rounded_up(spread + 16 * U * value) + TINY
     return Enclosure(value, np.where(x.rad <= 1, error, np.inf))
 
 
@@ -247,7 +269,7 @@ def sqrt(x: Enclosure) -> Enclosure:
         # |sqrt(y) - sqrt(m)| = |y - m| / (sqrt(y) + sqrt(m)), and at most sqrt(r) where m is near 0.
         spread = np.minimum(x.rad / (lowest + mid) * (1 + 8 * U), np.sqrt(x.rad) * (1 + 2 * U))
     rad = np.where(x.rad == 0, 0.0, spread)
-    return Enclosure(mid, np.where(x.mid >= x.rad, _up(rad + U * mid) + TINY, np.inf))
+    return Enclosure(mid, np.where(x.mid >= x.rad, rounded_up(rad + U * mid) + TINY, np.inf))
 
 
 def maximum(x: Enclosure, y: Enclosure) -> Enclosure:
@@ -263,12 +285,16 @@ def largest(x: Enclosure, axis: int, keepdims: bool = False) -> Enclosure:
 
 
 def normalised(weights: Array) -> Enclosure:
-    """Rows of non-negative weights divided by their exact sums."""
-    total = Enclosure.exact(weights).sum(axis=-1, keepdims=True)
-    mid = weights / total.mid
-    # |w/t - w/m| = (w/m) |t - m| / t, with the same relative error along a row; plus the division's rounding.
-    relative = _up(total.rad / ((total.mid - total.rad) * (1 - 2 * U)) + 2 * U)
-    return Enclosure(mid, np.where(relative < 1, mid * relative + TINY, np.inf))
+    """Rows of non-negative weights divided by their exact sums; unknown where a computed sum is 0 or overflows."""
+    total = weights.sum(axis=-1, keepdims=True)
+    # With t the exact and m the computed sum of n terms, |t - m| <= (n-1) u t, so |w/t - w/m| <= (w/m) n u,
+    # the same relative error along a row; the division adds one rounding. Sums never underflow.
+    relative = (weights.shape[-1] + 4) * U
+    relative = np.where((total > 0) & (total < np.inf), relative, np.inf)
+    mid = weights / total
+    rad = mid * relative
+    rad += TINY
+    return Enclosure(mid, rad)
 
 
 def dot(x: Any, y: Any) -> Enclosure:
@@ -277,8 +303,11 @@ def dot(x: Any, y: Any) -> Enclosure:
     terms = max(x.shape[-1], y.shape[-1])
     mid = _contract(x.mid, y.mid)
     x_size, y_size = np.abs(x.mid), np.abs(y.mid)
-    spread = _contract(x_size, y.rad + (terms + 1) * U * y_size) + _contract(x.rad, y_size + y.rad)
-    return Enclosure(mid, _up(spread, 2 * terms) + 8 * terms * TINY)
+    # The smallest subnormal pays for an underflow of u |y|, which a large |x| would magnify.
+    rounding = (terms + 1) * U * y_size + SMALLEST_SUBNORMAL
+    spread = _contract(x_size, y.rad + rounding) + _contract(x.rad, y_size + y.rad)
+    rad = rounded_up(spread, 2 * terms) + 8 * terms * TINY
+    return Enclosure(mid, np.where(np.abs(mid) < np.inf, rad, np.inf))
 
 
 def _contract(x: Array, y: Array) -> Array:

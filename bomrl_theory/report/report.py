@@ -149,7 +149,7 @@ def _build(
         "frozen_lake_returns": lake.returns,
         "frozen_lake_gaps": lake.gaps,
     }.items():
-        table.to_csv(directory / f"{name}.csv", index=False, lineterminator="\n", float_format="%.12g")
+        table.to_csv(directory / f"{name}.csv", index=False, lineterminator="\n")
     cases = {
         result.theorem.id: save_case(*result.counterexample, directory / "counterexamples")
         for result in run.results

@@ -1,0 +1,188 @@
+"""Large single tasks with sparse transitions, and two generators of them.
+
+The meaning is an :class:`MDP`'s: non-negative weights, divided by the exact sum of their row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.sparse import coo_array, csr_array, issparse
+
+from bomrl_theory.errors import InvalidTask
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.mdp import (
+    MAXIMUM_ENTRIES,
+    MDP,
+    ROW_SUM_TOLERANCE,
+    as_doubles,
+    check_distributions,
+    exact_discount,
+)
+
+CHUNK = 100_000
+"""States drawn at a time, to bound temporary memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMDP:
+    """One task with sparse transitions. Build it with :meth:`new`; the arrays are read-only.
+
+    Attributes:
+        P: transition weights, CSR [S*A, S]; row ``s A + a`` belongs to state s and action a.
+        r: rewards [S, A], reward per step, exact doubles.
+        gamma: discount, an exact rational in [0, 1).
+        rho: start weights [S].
+    """
+
+    P: csr_array
+    r: Float64[Array, "S A"]
+    gamma: Fraction
+    rho: Float64[Array, " S"]
+
+    @classmethod
+    def new(cls, P: Any, r: Any, gamma: Any, rho: Any, *, weights: bool = False) -> SparseMDP:
+        """Validate and build. The arrays of a CSR ``P`` in float64 are taken over, not copied.
+
+        Args:
+            P: probabilities [S*A, S], any SciPy sparse array; with ``weights=True`` any non-negative weights.
+            r: rewards [S, A].
+            gamma: in [0, 1); a Fraction or a string is exact, a float is the double it is.
+            rho: start distribution [S] (weights likewise).
+
+        Raises:
+            InvalidTask: names the value, its place and the remedy.
+        """
+        if not issparse(P):
+            raise InvalidTask("P is not a SciPy sparse array [S*A, S]; use MDP.new for dense transitions")
+        r = as_doubles("r", r, ("s", "a"))
+        rho = as_doubles("rho", rho, ("s",))
+        states, actions = r.shape
+        if P.shape != (states * actions, states):
+            raise InvalidTask(f"P has shape {list(P.shape)}; r asks for [S*A, S] = {[states * actions, states]}")
+        if rho.shape != (states,):
+            raise InvalidTask(f"rho has shape {list(rho.shape)}; r asks for {[states]}")
+        P = csr_array(P, dtype=np.float64)
+        if not P.has_canonical_format:
+            raise InvalidTask("P holds an entry twice or unsorted; call P.sum_duplicates() first")
+        for wrong, what in ((~np.isfinite(P.data), "not finite"), (P.data < 0, "negative")):
+            if wrong.any():
+                place = int(np.argmax(wrong))
+                row = int(np.searchsorted(P.indptr, place, side="right")) - 1
+                s, a = divmod(row, actions)
+                raise InvalidTask(f"P[s={s}, a={a}, s'={P.indices[place]}] = {P.data[place]} is {what}")
+        sums = P.sum(axis=1)
+        wrong = ~((sums > 0) & np.isfinite(sums)) if weights else ~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
+        if wrong.any():
+            s, a = divmod(int(np.argmax(wrong)), actions)
+            demand = "a positive finite sum" if weights else f"1 (within {ROW_SUM_TOLERANCE:g})"
+            raise InvalidTask(f"P[s={s}, a={a}] sums to {sums[s * actions + a]:.12g}, not {demand}; divide by its sum")
+        check_distributions("rho", rho, ("s",), weights=weights)
+        for array in (P.data, P.indices, P.indptr):
+            array.setflags(write=False)
+        return cls(P, r, exact_discount(gamma), rho)
+
+    @classmethod
+    def of(cls, task: MDP) -> SparseMDP:
+        """The same task, sparse."""
+        P = csr_array(task.P.reshape(-1, task.states))
+        return cls.new(P, task.r, task.gamma, task.rho, weights=True)
+
+    def dense(self) -> MDP:
+        """The same task with a dense array.
+
+        Raises:
+            InvalidTask: more than 400 million transition probabilities.
+        """
+        if self.states**2 * self.actions > MAXIMUM_ENTRIES:
+            raise InvalidTask(f"{self.states} states are too many for a dense array; keep the task sparse")
+        P = self.P.toarray().reshape(self.states, self.actions, self.states)
+        return MDP.new(P, self.r, self.gamma, self.rho, weights=True)
+
+    @property
+    def states(self) -> int:
+        return self.r.shape[0]
+
+    @property
+    def actions(self) -> int:
+        return self.r.shape[1]
+
+    def __repr__(self) -> str:
+        return (
+            f"SparseMDP({self.states} states, {self.actions} actions, {self.P.nnz} transitions, gamma = {self.gamma})"
+        )
+
+
+def sparse_garnet(
+    *, states: int, actions: int = 4, branching: int = 5, gamma: Any = Fraction(9, 10), rng: np.random.Generator
+) -> SparseMDP:
+    """A Garnet (see :func:`garnet`) of any size: distinct random successors, uniform rewards and start.
+
+    Raises:
+        InvalidTask: a size below 1, or more branches than states.
+    """
+    _check_sizes(states=states, actions=actions, branching=branching)
+    if branching > states:
+        raise InvalidTask(f"branching = {branching} exceeds states = {states}; lower it")
+    rows = states * actions
+    data, indices = np.empty((rows, branching)), np.empty((rows, branching), dtype=np.int32)
+    for start in range(0, rows, CHUNK):
+        part = slice(start, min(start + CHUNK, rows))
+        indices[part] = _distinct(part.stop - part.start, branching, states, rng)
+        weights = rng.standard_exponential((part.stop - part.start, branching))
+        data[part] = weights / weights.sum(axis=1, keepdims=True)
+    indptr = np.arange(rows + 1, dtype=np.int32 if data.size < 2**31 else np.int64) * branching
+    P = csr_array((data.ravel(), indices.ravel(), indptr), shape=(rows, states))
+    return SparseMDP.new(P, rng.random((states, actions)), gamma, np.ones(states), weights=True)
+
+
+def slippery_grid(
+    *, side: int, slip: float = 0.2, gamma: Any = Fraction(99, 100), rng: np.random.Generator
+) -> SparseMDP:
+    """A square grid that mixes slowly: a move goes to one of its two sides with probability ``slip``.
+
+    S = side^2, four moves; a move into the border stays. Rewards are uniform in [0, 1], per state.
+
+    Raises:
+        InvalidTask: ``side`` below 1, or ``slip`` no probability.
+    """
+    _check_sizes(side=side, states=side**2)
+    if not 0 <= slip <= 1:
+        raise InvalidTask(f"slip = {slip} is not a probability")
+    states = side**2
+    row, column = np.divmod(np.arange(states), side)
+    moves = ((0, -1), (1, 0), (0, 1), (-1, 0))
+    targets = np.stack(
+        [np.clip(row + down, 0, side - 1) * side + np.clip(column + right, 0, side - 1) for down, right in moves],
+        axis=1,
+    )
+    turns = ((0, 1 - slip), (1, slip / 2), (-1, slip / 2))
+    source = np.tile(np.arange(states * 4), len(turns))
+    data = np.repeat([probability for _, probability in turns], states * 4)
+    target = np.concatenate([np.roll(targets, -turn, axis=1).ravel() for turn, _ in turns])
+    P = csr_array(coo_array((data, (source, target)), shape=(states * 4, states)))
+    P.sum_duplicates()
+    r = np.repeat(rng.random((states, 1)), 4, axis=1)
+    return SparseMDP.new(P, r, gamma, np.ones(states), weights=True)
+
+
+def _distinct(rows: int, branching: int, states: int, rng: np.random.Generator) -> Array:
+    """Sorted distinct successors; rows that repeat one are drawn again."""
+    drawn = np.sort(rng.integers(0, states, (rows, branching)), axis=1)
+    if branching > states // 4:
+        return np.sort(rng.random((rows, states)).argsort(axis=1)[:, :branching], axis=1)
+    while True:
+        again = np.flatnonzero((np.diff(drawn, axis=1) == 0).any(axis=1))
+        if len(again) == 0:
+            return drawn
+        drawn[again] = np.sort(rng.integers(0, states, (len(again), branching)), axis=1)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise InvalidTask(f"{name} = {value}; it must be at least 1")
