@@ -21,7 +21,6 @@ from jaxtyping import Bool, Float64, Int
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact import kernels
-from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.solve import MAXIMUM_ITERATIONS, policy_iteration
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Enclosure, discounted_error
 from bomrl_theory.numbers import double_double as dd
