@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -406,6 +407,7 @@ def _run_json(run: Run, plan: Plan) -> dict[str, Any]:
                 "max_ratio": result.max_ratio,
                 "informative_share": result.informative_share,
                 "not_certified": result.floats_only,
+                "decided_by": result.decided_by,
                 "as_expected": result.exit_code == 0,
             }
             for result in run.results
@@ -455,9 +457,12 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
     total = sum(len(result.records) for result in run.results)
     floats = sum(result.floats_only for result in run.results)
     certified = "all certified" if not floats else f"{floats} of them float, not certified"
+    decided: Counter[str] = sum((Counter(result.decided_by) for result in run.results), Counter())
+    shares = ", ".join(f"{name} {count / max(1, decided.total()):.1%}" for name, count in decided.most_common())
     if not run.finished:
         console.print("interrupted: the table holds what was decided until then")
     console.print(f"{total} verdicts on {run.judged} cases, {certified}; seed {plan.seed}", highlight=False)
+    console.print(f"decided by: {shares}", highlight=False)
 
 
 def _remark(result: Any) -> str:

@@ -127,7 +127,7 @@ class Balls(_Flint):
 
     @property
     def name(self) -> str:
-        return f"ball({self.precision} bits)"
+        return f"ball({self.precision})"
 
     def constant(self, value: Fraction | int) -> arb:
         return arb(rational(value))
@@ -152,7 +152,7 @@ class Rationals(_Flint):
 
     @property
     def name(self) -> str:
-        return f"rational({self.precision} bits where irrational)"
+        return f"rational({self.precision})"
 
     def constant(self, value: Fraction | int) -> fmpq:
         return rational(value)

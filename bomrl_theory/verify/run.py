@@ -79,6 +79,11 @@ class TheoremResult:
         return sum(grade is Grade.INFORMATIVE for grade in grades) / len(grades) if grades else None
 
     @property
+    def decided_by(self) -> dict[str, int]:
+        """How many verdicts each number system decided."""
+        return dict(Counter(verdict.numbers for verdict in self.verdicts if verdict.numbers).most_common())
+
+    @property
     def floats_only(self) -> int:
         """Verdicts that were not certified."""
         return sum(not verdict.certified for verdict in self.verdicts)
