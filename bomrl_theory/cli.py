@@ -23,8 +23,9 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
     from bomrl_theory.theory.theorem import Theorem
+    from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
-    from bomrl_theory.verify.run import Plan, Run
+    from bomrl_theory.verify.run import OnVerdicts, Plan, Run
 
 INTERRUPTED = 130
 
@@ -90,6 +91,7 @@ bomrl verify contraction_kl_posterior coverage --cases 1000 --seed 1
 bomrl verify --family frozen-lake-high:size=6,slip=0.1 --json
 bomrl verify --family gymnasium:CliffWalking-v1
 bomrl verify my_bound.py
+bomrl verify --cases 50 --certificates run.jsonl
 bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
 )
 @click.argument("theorems", nargs=-1, metavar="[THEOREM|FILE.py]...")
@@ -109,6 +111,12 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Decide one saved case again, exactly; without THEOREM its own theorem.",
 )
+@click.option(
+    "--certificates",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.jsonl",
+    help="Write every verdict with its exact data to a new file, for bomrl check.",
+)
 def verify(
     theorems: tuple[str, ...],
     families: tuple[str, ...],
@@ -117,6 +125,7 @@ def verify(
     as_json: bool,
     counterexamples: Path,
     replay: Path | None,
+    certificates: Path | None,
 ) -> None:
     """Decide theorems on task families and random cases.
 
@@ -124,13 +133,14 @@ def verify(
     environments and random families.
     """
     if replay is not None:
-        _exit(_replay(replay, theorems, as_json))
+        _exit(_replay(replay, theorems, as_json, certificates, seed))
     from bomrl_theory.tasks.files import check_directory
 
     check_directory(counterexamples)
     chosen = _theorems(theorems)
     plan = _plan(families, cases, seed)
-    run = _run(chosen, plan)
+    with _certificates(certificates, seed) as on_verdicts:
+        run = _run(chosen, plan, on_verdicts)
     saved = _save_counterexamples(run, counterexamples)
     if as_json:
         _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
@@ -224,6 +234,34 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
     click.echo(f"\nreport: {page}")
     _exit(run.exit_code)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl verify --cases 50 --certificates run.jsonl
+bomrl check run.jsonl
+bomrl check run.jsonl --json""",
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+def check(file: Path, as_json: bool) -> None:
+    """Re-verify a certificate file independently.
+
+    Every verdict is decided again from the data in FILE alone, in exact and ball arithmetic, by code that
+    shares nothing with bomrl verify, and every disagreement is reported.
+
+    Exit codes: 0 all confirmed, 1 a disagreement, 2 the file cannot be read, 3 nothing confirmed, or
+    something that could not be checked.
+    """
+    from bomrl_theory.verify.check import check_file
+
+    with _progress("checking", _line_count(file)) as advance:
+        result = check_file(file, on_line=advance)
+    if as_json:
+        _print_json(_check_json(file, result))
+    else:
+        _print_check(file, result)
+    _exit(result.exit_code)
 
 
 @cli.command("list", cls=_Examples, epilog="bomrl list\nbomrl list --json\nbomrl list --families")
@@ -329,11 +367,30 @@ def _plan(families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
     return plan
 
 
-def _run(theorems: list[Theorem], plan: Plan) -> Run:
-    from bomrl_theory.verify.run import verify
+def _run(theorems: list[Theorem], plan: Plan, on_verdicts: OnVerdicts | None = None) -> Run:
+    from bomrl_theory.verify.run import ignore, verify
 
     with _progress("verifying", plan.count) as advance:
-        return verify(theorems, plan.generate(), on_case=lambda case: advance(case.origin))
+        return verify(
+            theorems,
+            plan.generate(),
+            on_case=lambda case: advance(case.origin),
+            on_verdicts=on_verdicts or ignore,
+        )
+
+
+@contextmanager
+def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
+    """What to tell about verdicts so that they are written to a new file; without a path nothing is."""
+    if path is None:
+        from bomrl_theory.verify.run import ignore
+
+        yield ignore
+        return
+    from bomrl_theory.verify.certificate import CertificateWriter
+
+    with CertificateWriter(path, seed=seed) as writer:
+        yield writer.write
 
 
 @contextmanager
@@ -514,7 +571,7 @@ def _print_evaluation(result: EvaluationReport) -> None:
     console.print(bounds)
 
 
-def _replay(path: Path, names: tuple[str, ...], as_json: bool) -> int:
+def _replay(path: Path, names: tuple[str, ...], as_json: bool, certificates: Path | None, seed: int) -> int:
     """Decide a saved case again; as in a run, a refuted theorem is expected to be violated."""
     from bomrl_theory.theory.registry import theorem_named
     from bomrl_theory.verify.casefile import load_case
@@ -523,7 +580,8 @@ def _replay(path: Path, names: tuple[str, ...], as_json: bool) -> int:
     recorded, case = load_case(path)
     theorems = [theorem_named(name) for name in names or (recorded,)]
     run = Run([TheoremResult(theorem) for theorem in theorems])
-    run.judge(case, run.results, precise=True)
+    with _certificates(certificates, seed) as on_verdicts:
+        run.judge(case, run.results, on_verdicts, precise=True)
     verdicts = [verdict for result in run.results for verdict in result.verdicts]
     if as_json:
         _print_json(
@@ -556,6 +614,70 @@ def _replay(path: Path, names: tuple[str, ...], as_json: bool) -> int:
             click.echo(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})")
             click.echo(f"  decided in {verdict.numbers}")
     return run.exit_code
+
+
+def _line_count(path: Path) -> int:
+    """For the progress bar; a file that cannot be read is told by who reads it."""
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0
+
+
+def _check_json(path: Path, result: CheckResult) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl check --json``."""
+    statuses = ("confirmed", "disagreement", "unchecked", "undecided")
+    return {
+        "file": str(path),
+        "theorems": [
+            {"id": theorem, **{status: counter[status] for status in statuses}}
+            for theorem, counter in result.counts.items()
+        ],
+        **{status: result.count(status) for status in (*statuses, "unreadable")},
+        "findings": [
+            {"line": f.line, "kind": f.kind, "theorem": f.theorem, "task": f.task, "reason": f.reason}
+            for f in result.findings
+        ],
+        "exit_code": result.exit_code,
+    }
+
+
+SHOWN_FINDINGS = 20
+"""Findings of one kind that are listed; ``--json`` has them all."""
+
+
+def _print_check(path: Path, result: CheckResult) -> None:
+    from rich import box
+    from rich.table import Table
+
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("theorem")
+    for heading in ("confirmed", "disagree", "unchecked", "undecided"):
+        table.add_column(heading, justify="right")
+    for theorem, counter in sorted(result.counts.items()):
+        statuses = ("confirmed", "disagreement", "unchecked", "undecided")
+        style = "bold red" if counter["disagreement"] else None
+        table.add_row(theorem, *(str(counter[status]) for status in statuses), style=style)
+    console.print(table)
+    for kind in ("disagreement", "unreadable", "undecided", "unchecked"):
+        found = [finding for finding in result.findings if finding.kind == kind]
+        label = "DISAGREEMENT" if kind == "disagreement" else kind
+        for finding in found[:SHOWN_FINDINGS]:
+            about = "" if finding.theorem is None else f" {finding.theorem}"
+            about += "" if finding.task is None else f" on task {finding.task}"
+            click.echo(f"line {finding.line}: {label}{about}: {finding.reason}")
+        if len(found) > SHOWN_FINDINGS:
+            click.echo(f"... and {len(found) - SHOWN_FINDINGS} more {kind} (--json lists them all)")
+    verdicts = sum(sum(counter.values()) for counter in result.counts.values())
+    ending = "; the file holds no verdict" if not verdicts else ""
+    console.print(
+        f"{path}: {result.count('confirmed')} of {verdicts} verdicts confirmed independently, "
+        f"{result.count('disagreement')} disagreements{ending}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _print_theorem(details: dict[str, Any]) -> None:

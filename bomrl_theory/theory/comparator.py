@@ -63,6 +63,8 @@ eps = per_state(
     positive=True,
 )
 t = per_state("t", "logit added to a* in the comparator", "1", lambda m: m.numbers.load(best_t(m)), nonnegative=True)
+FREE_PARAMETERS = (eps, t)
+"""Constants that the verifier is free to choose: any admissible double gives a valid bound."""
 ell = per_state("ell", "lambda / nu_phi(s)", "return", effective_lambda, nonnegative=True)
 actions = scalar(
     "A", "number of actions", "1", lambda m: m.numbers.constant(m.case.family.actions), shared=True, positive=True

@@ -102,6 +102,14 @@ def _size(case: Case) -> tuple[int, int, int]:
     return case.family.tasks, case.family.states, case.family.actions
 
 
+OnVerdicts = Callable[[Theorem, Case, list[Verdict]], None]
+"""Told about every theorem's verdicts on every case, as soon as they are decided."""
+
+
+def ignore(theorem: Theorem, case: Case, verdicts: list[Verdict]) -> None:
+    """Nobody wants to be told."""
+
+
 @dataclass
 class Run:
     """A finished or interrupted run."""
@@ -110,13 +118,22 @@ class Run:
     judged: int = 0
     finished: bool = True
 
-    def judge(self, case: Case, results: Iterable[TheoremResult], *, precise: bool = False) -> None:
+    def judge(
+        self,
+        case: Case,
+        results: Iterable[TheoremResult],
+        on_verdicts: OnVerdicts = ignore,
+        *,
+        precise: bool = False,
+    ) -> None:
         """Judge these theorems on one case, measuring everything they share once."""
         views: Views = {}
         for result in results:
             start = time.perf_counter()
-            result.records.extend((case, verdict) for verdict in judge(result.theorem, case, views, precise=precise))
+            verdicts = judge(result.theorem, case, views, precise=precise)
+            result.records.extend((case, verdict) for verdict in verdicts)
             result.seconds += time.perf_counter() - start
+            on_verdicts(result.theorem, case, verdicts)
         self.judged += 1
 
     @property
@@ -209,6 +226,7 @@ def verify(
     cases: Iterable[Case],
     *,
     on_case: Callable[[Case], None] = lambda case: None,
+    on_verdicts: OnVerdicts = ignore,
 ) -> Run:
     """Judge every theorem on every case it covers; its own witness is always among them.
 
@@ -217,9 +235,9 @@ def verify(
     run = Run([TheoremResult(theorem) for theorem in theorems])
     try:
         for result in run.results:
-            run.judge(result.theorem.witness(), [result])
+            run.judge(result.theorem.witness(), [result], on_verdicts)
         for case in cases:
-            run.judge(case, [result for result in run.results if result.theorem.covers(case)])
+            run.judge(case, [result for result in run.results if result.theorem.covers(case)], on_verdicts)
             on_case(case)
     except KeyboardInterrupt:
         run.finished = False

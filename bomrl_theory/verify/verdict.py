@@ -27,8 +27,10 @@ from bomrl_theory.numbers import (
     Rationals,
     SingularSystem,
     to_float,
+    to_floats,
 )
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import gap_phi, values, w
 from bomrl_theory.theory.expression import Expr, evaluate, over_tasks
 from bomrl_theory.theory.measured import Measured
@@ -68,6 +70,8 @@ class Verdict:
         numbers: the number system that decided.
         certified: False where only floats were used.
         reason: which assumption failed, or why it is undecided.
+        chosen: the free parameters of comparators that went into the sides, as exact doubles: a list over
+            states, or for the average over tasks and states.
     """
 
     theorem: str
@@ -78,6 +82,7 @@ class Verdict:
     numbers: str = ""
     certified: bool = True
     reason: str = ""
+    chosen: dict[str, list[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def left(self) -> float:
@@ -183,6 +188,8 @@ class _Attempt:
     outcomes: list[Outcome]
     grades: list[Grade | None]
     reasons: list[str]
+    chosen: dict[str, Array]
+    """Free parameters that were measured, [T, S] each."""
     settled: Bool[Array, " count"]
     """Where a more precise number system could change neither outcome nor grade."""
 
@@ -220,8 +227,9 @@ class _Attempt:
                 reasons[place] = f"assumption '{assumption.name}' {what}"
         outcomes = [Outcome(outcome) for outcome in outcomes]
         decided = np.array([outcome is not Outcome.UNDECIDED for outcome in outcomes])
+        chosen = {c.name: to_floats(measured.memo[c]) for c in FREE_PARAMETERS if c in measured.memo}
         if theorem.relation == "==":
-            return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, decided)
+            return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, chosen, decided)
 
         # Informative only where it is certain; what cannot be told counts against the bound.
         at_least_gap, informative = _signs(bound - column(reference))
@@ -234,7 +242,7 @@ class _Attempt:
         # A grade that exact data cannot tell hangs on an irrational tie: not worth more digits.
         certain = informative | trivial | (at_least_gap & below_largest) | isinstance(numbers, Rationals)
         holding = np.array([outcome is Outcome.HOLDS for outcome in outcomes])
-        return cls(theorem, numbers, left, bound, outcomes, grades, reasons, decided & (certain | ~holding))
+        return cls(theorem, numbers, left, bound, outcomes, grades, reasons, chosen, decided & (certain | ~holding))
 
     def verdict(self, place: int, task: int | None) -> Verdict:
         outcome = self.outcomes[place]
@@ -247,6 +255,7 @@ class _Attempt:
             numbers=self.numbers.name,
             certified=self.numbers.certified,
             reason=self.reasons[place],
+            chosen={name: (x if task is None else x[place]).tolist() for name, x in self.chosen.items()},
         )
 
 
