@@ -124,21 +124,23 @@ def rational_of(number: Expr) -> Fraction:
 @given(EXPRESSIONS, VALUES)
 def test_walker_agrees_with_sympy(expression: Expr, values: dict[str, list[float]]) -> None:
     """Balls and enclosures contain SymPy's value, rationals equal it where it is rational, floats are near."""
-    results: dict[str, Any] = {}
-    for numbers in (FLOATS, ENCLOSURES, Balls(160), Rationals(160)):
+    balls, rationals = Balls(160), Rationals(160)
+    systems: tuple[Numbers, ...] = (FLOATS, ENCLOSURES, balls, rationals)
+    results: dict[Numbers, Any] = {}
+    for numbers in systems:
         with numbers.activated():
             value = evaluate(expression, loaded(values, numbers), numbers, (TASKS, STATES))
-            results[numbers.name[:9]] = np.broadcast_to(value, (TASKS, STATES))
+            results[numbers] = np.broadcast_to(value, (TASKS, STATES))
     for place in np.ndindex(TASKS, STATES):
         expected = written_out(expression, values, *place)
         exact = rational_of(expected)
         slack = Fraction(1, 10**45) * (1 + abs(exact))
-        for name in ("ball(160)", "float64 e", "rational("):
-            assert abs(fraction(results[name][place]) - exact) <= radius(results[name][place]) + slack
-        if isinstance(expected, sp.Rational) and isinstance(results["rational("][place], fmpq):
-            assert fraction(results["rational("][place]) == exact
-        rounding = 4 * radius(results["float64 e"][place]) + Fraction(1, 10**13)
-        assert abs(fraction(float(results["float64"][place])) - exact) <= rounding
+        for numbers in (balls, ENCLOSURES, rationals):
+            assert abs(fraction(results[numbers][place]) - exact) <= radius(results[numbers][place]) + slack
+        if isinstance(expected, sp.Rational) and isinstance(results[rationals][place], fmpq):
+            assert fraction(results[rationals][place]) == exact
+        rounding = 4 * radius(results[ENCLOSURES][place]) + Fraction(1, 10**13)
+        assert abs(fraction(float(results[FLOATS][place])) - exact) <= rounding
 
 
 def one(expression: Expr, numbers: Numbers, **values: float | list[Any]) -> Any:

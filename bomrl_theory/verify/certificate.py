@@ -19,7 +19,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import flint
 import numpy as np
@@ -82,7 +82,7 @@ class CertificateWriter:
         except OSError as error:
             raise InvalidFile(f"cannot write {self.path}: {error.strerror}") from None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> CertificateWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

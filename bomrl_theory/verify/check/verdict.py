@@ -113,6 +113,8 @@ def _answer(line: dict[str, Any], claim: Claim, case: Case, facts: Facts) -> Ans
         else:
             for name, margin in margins.items():
                 answer.require(margin >= ZERO, margin < ZERO, f"it is out of scope: '{name}' does not hold")
+            if answer.wrong:
+                return answer
             left, bound = (evaluate(tree, facts, task) for tree in (claim.left, claim.bound))
             recorded = [_recorded(line.get(side), side) for side in ("left", "bound")]
             _check_side(answer, "left side", left, *recorded[0])
@@ -120,7 +122,7 @@ def _answer(line: dict[str, Any], claim: Claim, case: Case, facts: Facts) -> Ans
             _check_outcome(answer, outcome, claim, left, bound)
             if not _proves(outcome, claim, *recorded):
                 answer.wrong.append(f"the recorded sides do not prove {outcome}")
-            if outcome == "HOLDS" and not claim.identity:
+            if outcome == "HOLDS" and not claim.identity and not answer.wrong:
                 # Both sides and the gap without adaptation are known about equally well.
                 doubt = 4 * (recorded[0][1] + recorded[1][1])
                 _check_grade(answer, line.get("grade"), bound, doubt, facts, task)
