@@ -1,0 +1,352 @@
+"""The problems and who solves them: each contestant prepares its own data untimed, then returns a timed call.
+
+The call returns one line of what was achieved. Peers get their data in the layout they prefer, and the building
+of their problem objects is not timed either.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from bomrl_theory.exact import kernels
+from bomrl_theory.exact.enclose import certified_optimum, refine_optimum
+from bomrl_theory.exact.large import solve_large
+from bomrl_theory.exact.model import Model
+from bomrl_theory.exact.solve import policy_iteration
+from bomrl_theory.exact.solved import Solved
+from bomrl_theory.numbers import FLOATS
+from bomrl_theory.tasks.garnet import garnet
+from bomrl_theory.tasks.mdp import MDP
+from bomrl_theory.tasks.policy import uniform_policy
+from bomrl_theory.tasks.sparse import SparseMDP, slippery_grid, sparse_garnet
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.registry import theorem_named
+from bomrl_theory.verify.verdict import judge
+
+Timed = Callable[[], str]
+TOLERANCE = 1e-8
+"""Accuracy asked of every iterative solver, in units of return."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Someone who solves a problem.
+
+    Attributes:
+        name: in the table.
+        prepare: from the problem's size to the timed call and how many units it solves.
+        module: the package it needs, or None.
+    """
+
+    name: str
+    prepare: Callable[[int], tuple[Timed, int]]
+    module: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One block of the table.
+
+    Attributes:
+        name: for ``--only``.
+        title: what is solved; ``{}`` is the size.
+        unit: what times are given per.
+        size: full, and with ``--quick`` (None: left out).
+        repeats: timed calls, after one that is not counted.
+        contestants: who takes part.
+        remarks: who does not, and why.
+    """
+
+    name: str
+    title: str
+    unit: str
+    size: tuple[int, int | None]
+    repeats: int
+    contestants: tuple[Contestant, ...]
+    remarks: str = ""
+
+
+def installed(module: str | None) -> bool:
+    """Whether a contestant's package can be imported."""
+    return module is None or importlib.util.find_spec(module) is not None
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(2024)
+
+
+# --- many small tasks ---
+
+
+def batch_float(tasks: int) -> tuple[Timed, int]:
+    family = garnet(tasks=tasks, rng=rng())
+
+    def solve() -> str:
+        found = policy_iteration(Model(family, FLOATS))
+        return f"{found.status}, {found.backend}"
+
+    return solve, tasks
+
+
+def batch_certified(tasks: int) -> tuple[Timed, int]:
+    family = garnet(tasks=tasks, rng=rng())
+
+    def solve() -> str:
+        found = certified_optimum(family)
+        return f"{found.status}, {found.backend}, radius {found.bounds.radius.max():.1e}"
+
+    return solve, tasks
+
+
+def batch_refined(tasks: int) -> tuple[Timed, int]:
+    family = garnet(tasks=tasks, rng=rng())
+
+    def solve() -> str:
+        found = certified_optimum(family)
+        return f"{found.status}, radius {refine_optimum(family, found.V).radius.max():.1e}"
+
+    return solve, tasks
+
+
+def batch_without_numba(prepare: Callable[[int], tuple[Timed, int]]) -> Callable[[int], tuple[Timed, int]]:
+    def prepared(tasks: int) -> tuple[Timed, int]:
+        kernels.backend = lambda: "numpy"
+        return prepare(tasks)
+
+    return prepared
+
+
+def batch_quantecon(tasks: int) -> tuple[Timed, int]:
+    from quantecon.markov import DiscreteDP
+
+    family = garnet(tasks=min(tasks, 1000), rng=rng())
+    problems = [DiscreteDP(task.r, task.P, float(task.gamma)) for task in family]
+
+    def solve() -> str:
+        for problem in problems:
+            problem.solve(method="policy_iteration")
+        return "uncertified"
+
+    return solve, len(problems)
+
+
+def batch_pymdptoolbox(tasks: int) -> tuple[Timed, int]:
+    from mdptoolbox.mdp import PolicyIteration
+
+    family = garnet(tasks=min(tasks, 200), rng=rng())
+    data = [(np.ascontiguousarray(task.P.swapaxes(0, 1)), task.r) for task in family]
+
+    def solve() -> str:
+        for P, r in data:
+            PolicyIteration(P, r, 0.9, skip_check=True).run()
+        return "uncertified"
+
+    return solve, len(data)
+
+
+def batch_mdpsolver(tasks: int) -> tuple[Timed, int]:
+    import mdpsolver
+
+    family = garnet(tasks=min(tasks, 500), rng=rng())
+    models = []
+    for task in family:
+        model = mdpsolver.model()
+        model.mdp(discount=0.9, rewards=task.r.tolist(), tranMatWithZeros=task.P.tolist())
+        models.append(model)
+
+    def solve() -> str:
+        for model in models:
+            model.solve(algorithm="pi", tolerance=TOLERANCE, parallel=False)
+        return "uncertified"
+
+    return solve, len(models)
+
+
+# --- one large task ---
+
+
+def dense_task(states: int) -> MDP:
+    draw = rng()
+    P = draw.random((states, 8, states))
+    P /= P.sum(axis=-1, keepdims=True)
+    return MDP.new(P, draw.random((states, 8)), Fraction(9, 10), np.ones(states), weights=True)
+
+
+def sparse_task(states: int) -> SparseMDP:
+    return sparse_garnet(states=states, rng=rng())
+
+
+def grid_task(states: int) -> SparseMDP:
+    return slippery_grid(side=round(states**0.5), gamma=Fraction(99, 100), rng=rng())
+
+
+def large_certified(task_of: Callable[[int], MDP | SparseMDP]) -> Callable[[int], tuple[Timed, int]]:
+    def prepare(states: int) -> tuple[Timed, int]:
+        task = task_of(states)
+
+        def solve() -> str:
+            found = solve_large(task, tolerance=TOLERANCE)
+            worst = found.bounds.radius.max()
+            return f"{found.status}, {found.backend}, {found.iterations} backups, radius {worst:.1e}"
+
+        return solve, 1
+
+    return prepare
+
+
+def large_quantecon(task_of: Callable[[int], Any]) -> Callable[[int], tuple[Timed, int]]:
+    def prepare(states: int) -> tuple[Timed, int]:
+        from quantecon.markov import DiscreteDP
+        from scipy.sparse import csr_matrix
+
+        task = task_of(states)
+        gamma = float(task.gamma)
+        if isinstance(task, MDP):
+            problem = DiscreteDP(task.r, task.P, gamma)
+        else:
+            place = np.divmod(np.arange(task.r.size), task.actions)
+            problem = DiscreteDP(task.r.ravel(), csr_matrix(task.P), gamma, *place)
+
+        def solve() -> str:
+            found = problem.solve(method="modified_policy_iteration", epsilon=TOLERANCE, max_iter=10_000)
+            return f"uncertified, {found.num_iter} backups"
+
+        return solve, 1
+
+    return prepare
+
+
+def dense_pymdptoolbox(states: int) -> tuple[Timed, int]:
+    from mdptoolbox.mdp import PolicyIteration
+
+    task = dense_task(states)
+    P = np.ascontiguousarray(task.P.swapaxes(0, 1))
+
+    def solve() -> str:
+        PolicyIteration(P, task.r, 0.9, skip_check=True).run()
+        return "uncertified"
+
+    return solve, 1
+
+
+def large_mdpsolver(task_of: Callable[[int], Any]) -> Callable[[int], tuple[Timed, int]]:
+    def prepare(states: int) -> tuple[Timed, int]:
+        import mdpsolver
+
+        task = task_of(states)
+        model = mdpsolver.model()
+        if isinstance(task, MDP):
+            model.mdp(discount=float(task.gamma), rewards=task.r.tolist(), tranMatWithZeros=task.P.tolist())
+        else:
+            shape = (task.states, task.actions, -1)
+            probabilities, columns = task.P.data.reshape(shape), task.P.indices.reshape(shape)
+            model.mdp(
+                discount=float(task.gamma),
+                rewards=task.r.tolist(),
+                tranMatProbs=probabilities.tolist(),
+                tranMatColumns=columns.tolist(),
+            )
+
+        def solve() -> str:
+            model.solve(algorithm="mpi", tolerance=TOLERANCE, parallel=False)
+            return "uncertified"
+
+        return solve, 1
+
+    return prepare
+
+
+# --- whole verdicts ---
+
+
+def verdicts(tasks: int) -> tuple[Timed, int]:
+    family = garnet(tasks=tasks, rng=rng())
+    phi = uniform_policy(16, 4)
+    theorem = theorem_named("contraction_kl_posterior")
+
+    def solve() -> str:
+        found = judge(theorem, Case.new(Solved(family), phi, "kl-posterior", "1/10"))
+        return f"{sum(v.outcome == 'HOLDS' and v.certified for v in found)} of {tasks} hold, certified"
+
+    return solve, tasks
+
+
+def _large(task_of: Callable[[int], Any], *, mdpsolver: bool = True) -> tuple[Contestant, ...]:
+    peers = (Contestant("mdpsolver MPI", large_mdpsolver(task_of), "mdpsolver"),) if mdpsolver else ()
+    return (
+        Contestant("ours, certified", large_certified(task_of)),
+        Contestant("quantecon MPI", large_quantecon(task_of), "quantecon"),
+        *peers,
+    )
+
+
+PROBLEMS = (
+    Problem(
+        "batch",
+        "{} Garnet MDPs, 16 states, 4 actions, 4 branches, gamma 0.9",
+        "MDP",
+        (10_000, 1000),
+        7,
+        (
+            Contestant("ours, float", batch_float),
+            Contestant("ours, certified", batch_certified),
+            Contestant("ours, certified to 1e-26", batch_refined),
+            Contestant("ours, float, NumPy only", batch_without_numba(batch_float)),
+            Contestant("ours, certified, NumPy only", batch_without_numba(batch_certified)),
+            Contestant("quantecon PI", batch_quantecon, "quantecon"),
+            Contestant("pymdptoolbox PI", batch_pymdptoolbox, "mdptoolbox"),
+            Contestant("mdpsolver PI", batch_mdpsolver, "mdpsolver"),
+        ),
+        "Peers solve the first 1,000, 200 and 500 of them, one call each.",
+    ),
+    Problem(
+        "dense",
+        "one dense MDP, {} states, 8 actions, gamma 0.9",
+        "MDP",
+        (2000, 300),
+        7,
+        (*_large(dense_task), Contestant("pymdptoolbox PI", dense_pymdptoolbox, "mdptoolbox")),
+        "Ours has no uncertified variant here: the last backup is the certificate.",
+    ),
+    Problem(
+        "sparse",
+        "one sparse Garnet MDP, {} states, 4 actions, 5 branches, gamma 0.9",
+        "MDP",
+        (100_000, 10_000),
+        7,
+        _large(sparse_task),
+        "pymdptoolbox builds dense arrays of 75 GiB.",
+    ),
+    Problem(
+        "grid",
+        "one slippery grid, about {} states, gamma 0.99 (mixes slowly)",
+        "MDP",
+        (100_000, 10_000),
+        3,
+        _large(grid_task, mdpsolver=False),
+    ),
+    Problem(
+        "million",
+        "one sparse Garnet MDP, {} states, 4 actions, 5 branches, gamma 0.9",
+        "MDP",
+        (1_000_000, None),
+        3,
+        _large(sparse_task, mdpsolver=False),
+        "mdpsolver is left out: its lists take more than 3 GiB.",
+    ),
+    Problem(
+        "verdicts",
+        "whole verdicts of the universal bound, i = 2, on {} Garnet tasks of 16 states",
+        "verdict",
+        (5000, 1000),
+        5,
+        (Contestant("ours, certified", verdicts),),
+        "From the arrays to certified verdicts: optimum, adaptation, both sides, decision.",
+    ),
+)
