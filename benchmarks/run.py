@@ -22,7 +22,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from contestants import PROBLEMS, Contestant, Problem, installed  # noqa: E402
+from contestants import PROBLEMS, Contestant, Problem, Renewed, installed  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 INSTALL = "python -m pip install 'bomrl-theory[benchmark]'"
@@ -33,10 +33,13 @@ LIMIT_S = 900
 def measure(problem: Problem, contestant: Contestant, size: int) -> dict[str, Any]:
     """Times in seconds per unit and peak memory in MB of this process."""
     call, units = contestant.prepare(size)
+    renew = call.renew if isinstance(call, Renewed) else lambda: None
     before = _peak()
+    renew()
     outcome = call()
     wall, cpu = [], []
     for _ in range(problem.repeats):
+        renew()
         started, used = time.perf_counter(), time.process_time()
         call()
         wall.append((time.perf_counter() - started) / units)
