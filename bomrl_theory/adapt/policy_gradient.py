@@ -17,7 +17,9 @@ from bomrl_theory.tasks.policy import from_log_weights
 def solve(phi: Evaluation, lam: float) -> Step:
     """One gradient step on every task."""
     change = phi.nu[..., None] * phi.pi * phi.advantage / (2 * lam)
-    still = np.all(change == 0, axis=-1, keepdims=True)
+    # Where all actions tie, or the state is never visited, the step stays at phi to the last bit.
+    tied = np.all(phi.Q[..., :1] == phi.Q, axis=-1, keepdims=True)
+    still = tied | np.all(change == 0, axis=-1, keepdims=True)
     policy = np.where(still, phi.weights, from_log_weights(np.log(phi.pi) + change))
     return Step(policy, "solved", 0.0, 1)
 

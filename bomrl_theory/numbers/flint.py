@@ -164,5 +164,8 @@ class Rationals(_Flint):
         out = np.empty((tasks, states), dtype=object)
         for task in range(tasks):
             left = fmpq_mat(states, states, list(matrix[task].flat))
-            out[task] = left.solve(fmpq_mat(states, 1, list(rhs[task]))).entries()
+            try:
+                out[task] = left.solve(fmpq_mat(states, 1, list(rhs[task]))).entries()
+            except ZeroDivisionError as error:
+                raise SingularSystem("the system is singular") from error
         return out

@@ -38,7 +38,7 @@ def gymnasium_task(env_id: str, *, gamma: Any = Fraction(9, 10), **settings: Any
         raise UnknownName("Gymnasium environment", env_id, gymnasium.registry)
     try:
         env = gymnasium.make(env_id, **settings).unwrapped
-    except (TypeError, ValueError, KeyError, gymnasium.error.Error) as error:
+    except (TypeError, ValueError, KeyError, ImportError, gymnasium.error.Error) as error:
         raise InvalidTask(f"Gymnasium refuses {env_id} with {settings}: {error}") from None
     table = getattr(env, "P", None)
     if not isinstance(table, dict):

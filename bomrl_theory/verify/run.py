@@ -91,9 +91,11 @@ class TheoremResult:
     @property
     def exit_code(self) -> ExitCode:
         """A refuted theorem is expected to be violated; any other must not be."""
+        if not self.in_scope:
+            return ExitCode.UNDECIDED
         if (self.counts[Outcome.VIOLATED] > 0) != (self.theorem.status == "refuted"):
             return ExitCode.VIOLATED
-        if self.counts[Outcome.UNDECIDED] or not self.in_scope:
+        if self.counts[Outcome.UNDECIDED]:
             return ExitCode.UNDECIDED
         return ExitCode.EXPECTED
 

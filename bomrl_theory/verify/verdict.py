@@ -121,10 +121,9 @@ def number_systems(case: Case) -> tuple[Numbers, ...]:
 
 def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
     """Which number systems to try, in order. Balls never prove an equality."""
-    systems = number_systems(case)
-    if theorem.relation == "==" and Rationals in map(type, systems):
-        return tuple(numbers for numbers in systems if isinstance(numbers, Rationals))
-    return systems
+    if theorem.relation == "==" and case.solved.optimum.certified:
+        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
+    return number_systems(case)
 
 
 Views = dict[tuple[Numbers, tuple[int, ...]], Measured]
