@@ -344,3 +344,17 @@ def test_cases_built_to_break_floats_are_decided() -> None:
                 outcomes = {verdict.outcome for verdict in judge(theorem, case)}
                 assert Outcome.UNDECIDED not in outcomes
                 assert Outcome.VIOLATED not in outcomes or theorem.status == "refuted"
+
+
+def test_task_weights_belong_to_the_whole_family() -> None:
+    """A tied task that climbs alone keeps its weight: here bound - left is exactly 0 on task 1."""
+    from bomrl_theory.tasks.family import TaskFamily
+    from bomrl_theory.theory.constants import gap_phi, w
+
+    unadapted = theorem_named("no_adaptation-v1")
+    theorem = replace(
+        unadapted, left=w.symbol, bound=sp.Rational(1, 2) + gap_phi.symbol, constants=(w, gap_phi), id="weights-v1"
+    )
+    family = TaskFamily.new([[[[1], [1]]]] * 2, [[[1, 0]], [[0, 0]]], 0, [1])
+    verdicts = judge(theorem, Case.new(family, [[1, 3]], "none"))
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.HOLDS, Outcome.HOLDS]

@@ -132,9 +132,10 @@ class Theorem:
 
     @cached_property
     def separable(self) -> bool:
-        """Whether a task's verdict is the same whichever other tasks the family holds."""
+        """Whether a task's verdict is the same whichever other tasks the family holds; task weights are not."""
         return (
             self.scope == "task"
+            and w not in self.constants
             and all(tau in constant.symbol.free_symbols or constant.shared for constant in self.constants)
             and not any(mixes_tasks(side) for side in (self.left, self.bound, *(x.margin for x in self.assumptions)))
         )
