@@ -138,7 +138,7 @@ def verify(
 
     check_directory(counterexamples)
     chosen = _theorems(theorems)
-    plan = _plan(families, cases, seed)
+    plan = _plan(chosen, families, cases, seed)
     with _certificates(certificates, seed) as on_verdicts:
         run = _run(chosen, plan, on_verdicts)
     saved = _save_counterexamples(run, counterexamples)
@@ -219,8 +219,9 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
     from bomrl_theory.report.report import check_destination, write_report
 
     check_destination(output)
-    plan = _plan(families, cases, seed)
-    run = _run(_theorems(()), plan)
+    chosen = _theorems(())
+    plan = _plan(chosen, families, cases, seed)
+    run = _run(chosen, plan)
     if not run.finished:
         _exit(INTERRUPTED)
     command = " ".join(
@@ -358,11 +359,11 @@ def _check_seed(seed: int) -> None:
         raise click.BadParameter(f"{seed} is negative; seeds are whole numbers from 0", param_hint="--seed")
 
 
-def _plan(families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
+def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
     """The plan with its families already loaded, so that bad input is told before any work."""
-    from bomrl_theory.verify.run import Plan
+    from bomrl_theory.verify.run import Plan, draws_of
 
-    plan = Plan(families, cases, seed)
+    plan = Plan(families, cases, seed, draws_of(theorems))
     _ = plan.named
     return plan
 

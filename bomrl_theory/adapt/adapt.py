@@ -18,6 +18,9 @@ from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
 
+ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
+"""The algorithms that adapt, in the order of tables."""
+
 
 @cache
 def algorithms() -> dict[str, Algorithm]:

@@ -10,6 +10,7 @@ from bomrl_theory.theory.theorem import Source, Theorem
 THEOREM = Theorem(
     id="contraction_euclidean-v1",
     title="Universal contraction bound, Alg^(3): squared distance of softmax parameters",
+    topic="adaptation",
     statement=(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + \frac{a(s)}{1-p+p e^t}"
         r" + \frac{\lambda}{\nu^{\phi}(s)} t^2 \left(1-\frac1A\right) \right], \quad p = \phi(a^*|s)"

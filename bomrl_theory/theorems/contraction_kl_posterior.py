@@ -10,6 +10,7 @@ from bomrl_theory.theory.theorem import Source, Theorem
 THEOREM = Theorem(
     id="contraction_kl_posterior-v1",
     title="Universal contraction bound, Alg^(2): KL(pi || phi)",
+    topic="adaptation",
     statement=(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s)"
         r" + \lambda\, \mathrm{KL}(\pi^* \| \phi)(s) \right]"

@@ -10,6 +10,7 @@ from bomrl_theory.theory.theorem import Source, Theorem
 THEOREM = Theorem(
     id="contraction_kl_prior-v1",
     title="Universal contraction bound, Alg^(1): KL(phi || pi)",
+    topic="adaptation",
     statement=(
         r"J^* - J(\pi^+) \le \sum_s \rho(s) \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + \epsilon a(s) + \lambda"
         r" \left( p \log \frac{p}{1-\epsilon(1-p)} - (1-p) \log \epsilon \right) \right], \quad p = \phi(a^*|s)"

@@ -10,6 +10,7 @@ from bomrl_theory.theory.theorem import Source, Theorem
 THEOREM = Theorem(
     id="contraction_task_average-v1",
     title="Universal contraction bound on the expected optimality gap",
+    topic="adaptation",
     statement=(
         r"\mathbb{E}_\tau [J^* - J(\pi^+)] \le \mathbb{E}_\tau \sum_s \rho(s)"
         r" \left[ \gamma (P_{\pi^*}(V^* - V^{\phi}))(s) + e_i(s) \right]"

@@ -39,6 +39,7 @@ zeta = per_state(
 THEOREM = Theorem(
     id="coverage-v1",
     title="Mirror descent with coverage, one step",
+    topic="adaptation",
     statement=(
         r"J^* - J(\pi^+) \le \left(1 - \frac1C\right)(J^* - J(\phi)) + \frac{\lambda}{C(1-\gamma)} \sum_s \nu^*(s)"
         r" \left[ \mathrm{KL}(\pi^* \| \phi) - \mathrm{KL}(\pi^* \| \pi^+) - \mathrm{KL}(\pi^+ \| \phi) \right](s)"

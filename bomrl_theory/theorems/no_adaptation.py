@@ -9,6 +9,7 @@ from bomrl_theory.theory.theorem import Source, Theorem
 THEOREM = Theorem(
     id="no_adaptation-v1",
     title="Optimality gap without adaptation, total variation form",
+    topic="adaptation",
     statement=r"J^* - J(\phi) \le \frac{\Delta^*}{1-\gamma} \sum_s \nu^{\phi}(s)\, \mathrm{TV}(\pi^*, \phi)(s)",
     source=Source(
         "bomrl_theory, from the performance difference lemma on pi*'s side",

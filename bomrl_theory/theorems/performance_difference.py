@@ -14,6 +14,7 @@ g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi
 THEOREM = Theorem(
     id="performance_difference-v1",
     title="Performance difference lemma",
+    topic="policy optimisation",
     statement=r"J(\pi) - J(\phi) = \frac{1}{1-\gamma} \sum_s \nu^{\pi}(s) \langle \pi(s), A^{\phi}(s,\cdot) \rangle",
     source=Source(
         "Kakade and Langford 2002, Approximately optimal approximate reinforcement learning",

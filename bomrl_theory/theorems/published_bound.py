@@ -24,6 +24,7 @@ STATEMENT = (
 THEOREM = Theorem(
     id="published_bound-v1",
     title="Published form of the bound, any lambda",
+    topic="surrogate bounds",
     statement=STATEMENT,
     source=Source(
         "Xu and Zhu 2024, Meta-Reinforcement Learning with Universal Policy Adaptation (NeurIPS)",

@@ -16,6 +16,7 @@ THRESHOLD = largest_over_tasks(A_max.symbol) * (2 - gamma.symbol) / ((1 - gamma.
 THEOREM = Theorem(
     id="published_bound_conditional-v1",
     title="Published form of the bound, lambda above its threshold",
+    topic="surrogate bounds",
     statement=STATEMENT + r"\quad \text{if}\quad \lambda \ge \frac{A_{\max}(2-\gamma)}{(1-\gamma)(1+\gamma)}",
     source=Source(UNCONDITIONAL.source.work, "with the condition of theory section 4", "reconstructed"),
     status="proved",
@@ -28,6 +29,7 @@ THEOREM = Theorem(
             "lambda above threshold",
             r"$\lambda \ge A_{\max}(2-\gamma)/((1-\gamma)(1+\gamma))$ with the largest $A_{\max}$ of all tasks",
             lam.symbol - THRESHOLD,
+            broken=lambda: Case.new(hold_or_fall(), [[1, 1], [2**40, 1]], "kl-posterior", 1),
         ),
     ),
     witness=lambda: Case.new(hold_or_fall(), [[1, 1], [2**40, 1]], "kl-posterior", Fraction(1006, 10)),

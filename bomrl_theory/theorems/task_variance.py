@@ -70,6 +70,7 @@ M = scalar(
 THEOREM = Theorem(
     id="task_variance-v1",
     title="Task variance bounds the expected optimality gap",
+    topic="task distribution",
     statement=(
         r"\mathbb{E}_\tau [J^* - J(\pi^+)] \le \frac{\max(\max_\tau \Delta_\tau, \lambda)}{1-\gamma}"
         r" \left( \mathrm{Var} + \mathbb{E}_\tau \mathbb{E}_{\nu^*} \mathrm{KL}(\bar\phi \| \phi) \right)"

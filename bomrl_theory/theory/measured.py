@@ -39,6 +39,12 @@ class Measured:
         return self.case.solved.evaluate(self.case.phi, self.numbers)
 
     @cached_property
+    def path(self) -> tuple[Evaluation, ...]:
+        """Evaluations of the policies along the adaptation, [K+1]: phi first, pi+ last."""
+        solved = self.case.solved
+        return tuple(solved.evaluate(policy, self.numbers) for policy in self.case.adaptation.policies)
+
+    @cached_property
     def plus(self) -> Evaluation:
         """Evaluation of the adapted policies."""
         return self.case.solved.evaluate(self.case.adaptation.policies[-1], self.numbers)

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import sympy as sp
 
+from bomrl_theory.adapt.adapt import ADAPTING as ADAPTING
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import Constant, w
+from bomrl_theory.theory.draws import Draw
 from bomrl_theory.theory.expression import (
     Expr,
     free_indices,
@@ -26,8 +28,16 @@ from bomrl_theory.theory.expression import (
 )
 
 Status = Literal["proved", "refuted", "conjectured"]
-ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
-"""Every algorithm that adapts."""
+TOPICS = (
+    "adaptation",
+    "surrogate bounds",
+    "task distribution",
+    "policy optimisation",
+    "meta-training",
+    "bilevel optimisation",
+    "online meta-learning",
+)
+"""Headings of the registry, in the order of lists."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,33 @@ class Assumption:
         name: short, for tables.
         statement: for people, LaTeX allowed between dollar signs.
         margin: an expression in the theorem's constants.
+        broken: a case where this assumption fails; the others hold there.
+        needed: whether ``broken`` violates the claim once the assumption is dropped; False is a finding:
+            no such case is known, and the assumption may not matter.
     """
 
     name: str
     statement: str
     margin: Expr
+    broken: Callable[[], Case] | None = None
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A step behind a theorem that SymPy confirms each time it is asked.
+
+    Attributes:
+        claim: the step in LaTeX, for people.
+        residual: an expression that simplifies to zero exactly if the step is right.
+    """
+
+    claim: str
+    residual: Callable[[], Expr]
+
+    def holds(self) -> bool:
+        """Whether SymPy reduces the residual to zero."""
+        return sp.simplify(self.residual()) == 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +113,9 @@ class Theorem:
         proof: path of the readable proof in the repository, or None.
         notes: what a reader must know besides.
         steps: the number of adaptation steps it speaks about; None for any.
+        topic: heading in lists; one of :data:`TOPICS` for entries of the registry.
+        derivations: steps that SymPy executes.
+        draws: further ways to draw cases, where the common ones seldom meet the scope.
     """
 
     id: str
@@ -99,6 +134,9 @@ class Theorem:
     proof: str | None = None
     notes: str = ""
     steps: int | None = 1
+    topic: str = "yours"
+    derivations: tuple[Derivation, ...] = ()
+    draws: tuple[Draw, ...] = ()
 
     def __post_init__(self) -> None:
         name, dash, version = self.id.rpartition("-v")
@@ -119,6 +157,11 @@ class Theorem:
                 raise InvalidTheorem(f"{self.id}: unknown algorithm '{algorithm}'")
         if not self.algorithms:
             raise InvalidTheorem(f"{self.id}: name at least one algorithm ('none' for the unadapted policy)")
+
+    @property
+    def own(self) -> bool:
+        """Whether the statement was derived here."""
+        return self.source.obtained == "derived here"
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +12,7 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.theorem import ADAPTING
+from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 
 DISCOUNTS = (0, Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(99, 100), Fraction(999, 1000))
 LARGEST_STATES, LARGEST_ACTIONS, LARGEST_TASKS = 8, 4, 5
@@ -53,28 +53,12 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...], states: int) -> F
     return rng.dirichlet(np.ones(states), shape)
 
 
-def random_policy(rng: np.random.Generator, states: int, actions: int) -> Float64[Array, "S A"]:
-    """From uniform to nearly deterministic (down to probabilities of 1e-12)."""
-    concentration = 10 ** rng.uniform(-1.5, 1)
-    return rng.dirichlet(np.full(actions, concentration), states) + 1e-12
-
-
-def random_lambda(rng: np.random.Generator) -> Fraction:
-    """Log-uniform from 1e-4 to 1e3, with a few significant digits so that it reads well."""
-    return Fraction(f"{10 ** rng.uniform(-4, 3):.3g}")
-
-
-def random_adaptations(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
-    """One random meta-policy, unadapted and with every algorithm, each at its own lambda."""
-    phi = random_policy(rng, solved.family.states, solved.family.actions)
-    for algorithm in ("none", *ADAPTING):
-        yield Case.new(solved, phi, algorithm, random_lambda(rng), origin=origin)
-
-
-def random_cases(seeds: np.random.SeedSequence, families: int) -> Iterator[Case]:
-    """Random families, each from its own stream, under one random meta-policy."""
+def random_cases(seeds: np.random.SeedSequence, families: int, draws: Sequence[Draw] = ()) -> Iterator[Case]:
+    """Random families, each from its own stream, under the common draws and then further ones."""
     for index, stream in enumerate(seeds.spawn(families)):
         rng = np.random.default_rng(stream)
         solved = Solved(random_family(rng, name=f"random family {index}"))
-        yield from random_adaptations(solved, rng, solved.family.name)
+        yield from ADAPTATIONS.make(solved, rng, solved.family.name)
+        for draw in draws:
+            yield from draw.make(solved, draw.generator(stream), solved.family.name)
         solved.forget()

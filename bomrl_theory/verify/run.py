@@ -18,8 +18,9 @@ from bomrl_theory.meta.barycentre import barycentre
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
-from bomrl_theory.verify.random_cases import random_adaptations, random_cases
+from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
 
 DEFAULT_FAMILIES = (
@@ -163,7 +164,7 @@ def family_cases(
             for lam in lambdas:
                 yield Case.new(solved, phi, algorithm, lam, origin=origin)
     for index in range(drawn):
-        yield from random_adaptations(solved, rng, f"{family.name}, policy {index}")
+        yield from ADAPTATIONS.make(solved, rng, f"{family.name}, policy {index}")
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,13 @@ class Plan:
             ``LAMBDAS``, and under ``cases`` random ones.
         cases: without families, the default families are judged and then ``cases`` random families.
         seed: of everything that is drawn.
+        draws: further draws that the theorems ask for, on every family.
     """
 
     families: tuple[str, ...] = ()
     cases: int | None = None
     seed: int = 0
+    draws: tuple[Draw, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cases is not None and self.cases < 1:
@@ -206,10 +209,12 @@ class Plan:
     @property
     def count(self) -> int:
         """How many cases :meth:`generate` yields."""
-        per_family = 2 * (1 + len(ADAPTING) * len(LAMBDAS))
-        each = 1 + len(ADAPTING)
-        families = len(self.families or DEFAULT_FAMILIES)
-        return families * per_family + self.drawn * each * (len(self.families) or 1)
+        fixed = 2 * (1 + len(ADAPTING) * len(LAMBDAS))
+        further = sum(draw.cases for draw in self.draws)
+        each = ADAPTATIONS.cases + further
+        if self.families:
+            return len(self.families) * (fixed + self.drawn * ADAPTATIONS.cases + max(self.drawn, 1) * further)
+        return len(DEFAULT_FAMILIES) * (fixed + further) + self.drawn * each
 
     def generate(self) -> Iterator[Case]:
         """The cases, family by family; memoised values of a finished family are dropped."""
@@ -218,9 +223,18 @@ class Plan:
         for solved, stream in zip(self.named, streams, strict=False):
             drawn = self.drawn if self.families else 0
             yield from family_cases(solved, drawn, np.random.default_rng(stream))
+            for draw in self.draws:
+                rng = draw.generator(stream)
+                for index in range(max(drawn, 1)):
+                    yield from draw.make(solved, rng, f"{solved.family.name}, {draw.name} {index}")
             solved.forget()
         if not self.families:
-            yield from random_cases(streams[-1], self.drawn)
+            yield from random_cases(streams[-1], self.drawn, self.draws)
+
+
+def draws_of(theorems: Iterable[Theorem]) -> tuple[Draw, ...]:
+    """Every draw that a theorem asks for, once, in the order of first mention."""
+    return tuple({draw.name: draw for theorem in theorems for draw in theorem.draws}.values())
 
 
 def verify(

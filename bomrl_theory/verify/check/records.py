@@ -12,6 +12,7 @@ from typing import Any
 import flint
 from flint import fmpq
 
+from bomrl_theory.verify.check import definitions as definitions  # registers every definition
 from bomrl_theory.verify.check.arithmetic import ONE, ZERO, total
 from bomrl_theory.verify.check.facts import CaseData, Facts, key_of
 from bomrl_theory.verify.check.task import Evaluated, Policy, Task, improving_action
