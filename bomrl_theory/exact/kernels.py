@@ -21,8 +21,10 @@ from bomrl_theory.numbers.double_double import split, two_prod, two_sum
 Backend = Literal["numba", "numpy"]
 SMALL_STATES = 64
 """Up to this many states the batched kernel beats LAPACK called once a task."""
-PRESWEEPS = (3, 5)
-"""Cheap sweeps before the first linear solve, over all actions and then of the greedy policy; they save solves."""
+
+
+SANE_SUMS = (2.0**-100, 2.0**100)
+"""Rows of weights whose computed sum lies outside get no certified bounds: divide them by their sum."""
 
 
 def backend() -> Backend:
@@ -83,15 +85,30 @@ def solve_batch(
     W: Float64[Array, "T S A S"], r: Float64[Array, "T S A"], gamma: float, *, maximum_iterations: int
 ) -> BatchSolution:
     """Policy iteration on many small tasks, one after the other on one core; needs numba."""
-    actions, V, iterations, converged, *rest = compiled(_solve_batch)(W, r, gamma, *PRESWEEPS, maximum_iterations)
-    return BatchSolution(actions, V, iterations, converged, Residuals(*rest))
+    from bomrl_theory.exact import batch
+
+    *solution, lowest, highest, terms, sums = compiled(batch.solve)(_rows(W), r, gamma, maximum_iterations)
+    # A tiny or huge row sum may overflow a row's factor. Such tasks get no bounds, but a solution all the same.
+    odd = np.flatnonzero((sums[:, 0] < SANE_SUMS[0]) | (sums[:, 1] > SANE_SUMS[1]))
+    if len(odd):
+        rows = W[odd] / W[odd].sum(axis=-1, keepdims=True)
+        for mine, again in zip(solution, compiled(batch.solve)(rows, r[odd], gamma, maximum_iterations), strict=False):
+            mine[odd] = again
+    return BatchSolution(*solution, Residuals(lowest, highest, terms, sums))
 
 
 def residuals(
     W: Float64[Array, "T S A S"], r: Float64[Array, "T S A"], gamma: float, V: Float64[Array, "T S"]
 ) -> Residuals:
     """The residual of any V in one pass over the weights; needs numba."""
-    return Residuals(*compiled(_residuals)(W, r, gamma, V))
+    from bomrl_theory.exact import batch
+
+    return Residuals(*compiled(batch.residuals)(_rows(W), r, gamma, _rows(V)))
+
+
+def _rows(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Doubles that lie one after the other, as compiled row operations want them."""
+    return np.ascontiguousarray(x)
 
 
 def advantages(
@@ -125,154 +142,6 @@ def _advantages(W, r, gamma, gamma_low, head, tail, tasks, states, actions):
                 total += w
         mid[k], sums[k] = (high + low) / total, total
     return mid, sums
-
-
-def _residuals(W, r, gamma, V):
-    tasks, states, actions, _ = W.shape
-    lowest, highest = np.full(tasks, np.inf), np.full(tasks, -np.inf)
-    terms = np.zeros(tasks, dtype=np.int64)
-    sums = np.empty((tasks, 2))
-    for task in range(tasks):
-        sums[task, 0], sums[task, 1] = np.inf, 0.0
-        for s in range(states):
-            best = -np.inf
-            for a in range(actions):
-                product, total, count = 0.0, 0.0, 0
-                for target in range(states):
-                    w = W[task, s, a, target]
-                    product += w * V[task, target]
-                    total += w
-                    count += w != 0.0
-                value = (r[task, s, a] + gamma * (product / total)) - V[task, s]
-                # A NaN anywhere must reach the certificate.
-                if value > best or value != value:
-                    best = value
-                terms[task] = max(terms[task], count)
-                sums[task, 0] = min(sums[task, 0], total)
-                sums[task, 1] = max(sums[task, 1], total)
-            if best < lowest[task] or best != best:
-                lowest[task] = best
-            if best > highest[task] or best != best:
-                highest[task] = best
-    return lowest, highest, terms, sums
-
-
-def _solve_batch(W, r, gamma, presweeps, following, maximum_iterations):
-    tasks, states, actions, _ = W.shape
-    index = np.empty((states, actions, states), dtype=np.int64)
-    weight = np.empty((states, actions, states))
-    filled = np.empty((states, actions), dtype=np.int64)
-    matrix = np.empty((states, states))
-    Q = np.empty((states, actions))
-    policies = np.empty((tasks, states), dtype=np.int64)
-    values = np.empty((tasks, states))
-    iterations = np.zeros(tasks, dtype=np.int64)
-    converged = np.zeros(tasks, dtype=np.bool_)
-    lowest, highest = np.full(tasks, np.inf), np.full(tasks, -np.inf)
-    terms = np.zeros(tasks, dtype=np.int64)
-    sums = np.empty((tasks, 2))
-    for task in range(tasks):
-        policy, V, rewards = policies[task], values[task], r[task]
-        # Keep the non-zero weights only, without a branch, and divide them by their sum.
-        sums[task, 0], sums[task, 1] = np.inf, 0.0
-        largest_reward = 0.0
-        for s in range(states):
-            V[s] = rewards[s, 0]
-            policy[s] = 0
-            for a in range(actions):
-                count = 0
-                total = 0.0
-                for target in range(states):
-                    w = W[task, s, a, target]
-                    index[s, a, count] = target
-                    weight[s, a, count] = w
-                    total += w
-                    count += w != 0.0
-                filled[s, a] = count
-                for i in range(count):
-                    weight[s, a, i] /= total
-                terms[task] = max(terms[task], count)
-                sums[task, 0] = min(sums[task, 0], total)
-                sums[task, 1] = max(sums[task, 1], total)
-                largest_reward = max(largest_reward, abs(rewards[s, a]))
-                if rewards[s, a] > V[s]:
-                    V[s], policy[s] = rewards[s, a], a
-        for _ in range(presweeps):
-            for s in range(states):
-                best = -np.inf
-                for a in range(actions):
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    value = rewards[s, a] + gamma * average
-                    if value > best:
-                        best = value
-                        policy[s] = a
-                V[s] = best
-            for _ in range(following):
-                for s in range(states):
-                    a = policy[s]
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    V[s] = rewards[s, a] + gamma * average
-        while True:
-            # (I - gamma P_pi) V = r_pi by elimination; diagonally dominant by rows, so no pivoting is needed.
-            iterations[task] += 1
-            for s in range(states):
-                a = policy[s]
-                matrix[s, :] = 0.0
-                for i in range(filled[s, a]):
-                    matrix[s, index[s, a, i]] = -gamma * weight[s, a, i]
-                matrix[s, s] += 1.0
-                V[s] = rewards[s, a]
-            for k in range(states):
-                pivot = 1.0 / matrix[k, k]
-                for s in range(k + 1, states):
-                    if matrix[s, k] != 0.0:
-                        factor = matrix[s, k] * pivot
-                        for j in range(k + 1, states):
-                            matrix[s, j] -= factor * matrix[k, j]
-                        V[s] -= factor * V[k]
-            size = 0.0
-            for s in range(states - 1, -1, -1):
-                value = V[s]
-                for j in range(s + 1, states):
-                    value -= matrix[s, j] * V[j]
-                V[s] = value / matrix[s, s]
-                size = max(size, abs(V[s]))
-            tolerance = 64 * 2.0**-52 * (size + largest_reward) / (1 - gamma)
-            improved = False
-            for s in range(states):
-                best, better = -np.inf, policy[s]
-                for a in range(actions):
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    Q[s, a] = rewards[s, a] + gamma * average
-                    if Q[s, a] > best:
-                        best, better = Q[s, a], a
-                if best > Q[s, policy[s]] + tolerance:
-                    policy[s] = better
-                    improved = True
-            converged[task] = not improved
-            if converged[task] or iterations[task] >= maximum_iterations:
-                break
-        for s in range(states):
-            best = -np.inf
-            for a in range(actions):
-                if Q[s, a] > best or Q[s, a] != Q[s, a]:  # a NaN anywhere must reach the certificate
-                    best = Q[s, a]
-            for a in range(actions):
-                if best - Q[s, a] <= tolerance:
-                    policy[s] = a
-                    break
-            difference = best - V[s]
-            if difference < lowest[task] or difference != difference:
-                lowest[task] = difference
-            if difference > highest[task] or difference != difference:
-                highest[task] = difference
-    return policies, values, iterations, converged, lowest, highest, terms, sums
 
 
 def sparse_backup(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from bomrl_theory.exact import kernels
-from bomrl_theory.exact.enclose import ROW_SUMS, Bounds, backup_error
+from bomrl_theory.exact.enclose import Bounds, backup_error
 from bomrl_theory.numbers import ENCLOSURES, Array, Enclosure, discounted_error
 from bomrl_theory.numbers.enclosure import TINY, U, rounded_up
 from bomrl_theory.tasks.mdp import MDP
@@ -106,7 +106,7 @@ def solve_large(
 def _certified(task: MDP | SparseMDP, view: _Backups, V: Array, change: Array) -> Bounds:
     largest = np.abs(V).max(), max(abs(float(task.r.min())), abs(float(task.r.max())))
     error = backup_error(view.terms, float(task.gamma), *largest)
-    if not ROW_SUMS[0] <= view.sums[0] <= view.sums[1] <= ROW_SUMS[1]:
+    if not kernels.SANE_SUMS[0] <= view.sums[0] <= view.sums[1] <= kernels.SANE_SUMS[1]:
         error = np.inf
     extremes = np.array([change.min(), change.max()])
     residual = Enclosure(extremes, rounded_up(error + U * np.abs(extremes)) + TINY)
