@@ -144,64 +144,112 @@ def _advantages(W, r, gamma, gamma_low, head, tail, tasks, states, actions):
     return mid, sums
 
 
+class Rows(NamedTuple):
+    """Sparse rows of weights in CSR form, ready for backups."""
+
+    indptr: Int[Array, " R"]
+    indices: Int[Array, " N"]
+    W: Float64[Array, " N"]
+
+
+def row_sums(rows: Rows) -> Float64[Array, " SA"]:
+    """The computed sum of every row."""
+    return compiled(_row_sums)(*rows)
+
+
 def sparse_backup(
-    indptr: Int[Array, " R"],
-    indices: Int[Array, " N"],
-    W: Float64[Array, " N"],
-    r: Float64[Array, "S A"],
-    scale: Float64[Array, " SA"],
-    V: Float64[Array, " S"],
+    rows: Rows, r: Float64[Array, "S A"], scale: Float64[Array, " SA"], V: Float64[Array, " S"]
 ) -> tuple[Float64[Array, " S"], Int[Array, " S"]]:
-    """``max_a r + scale (W V)`` and where it is attained, from CSR weights [S*A, S]; makes no array [S, A]."""
-    return compiled(_sparse_backup)(indptr, indices, W, r, scale, V)
+    """``max_a r + scale (W V)`` and where it is attained, from weights [S*A, S]; makes no array [S, A]."""
+    return compiled(_sparse_backup)(*rows, r, scale, V)
+
+
+def policy_rows(
+    rows: Rows, r: Float64[Array, "S A"], scale: Float64[Array, " SA"], policy: Int[Array, " S"]
+) -> tuple[Rows, Float64[Array, " S"], Float64[Array, " S"]]:
+    """What the policy chooses, moved together: weights [S, S], rewards and scale."""
+    indptr, indices, W, *rest = compiled(_policy_rows)(*rows, r, scale, policy)
+    return Rows(indptr, indices, W), *rest
 
 
 def sweep(
-    indptr: Int[Array, " R"],
-    indices: Int[Array, " N"],
-    W: Float64[Array, " N"],
+    rows: Rows,
     r: Float64[Array, " S"],
     scale: Float64[Array, " S"],
     V: Float64[Array, " S"],
-    direction: int,
+    out: Float64[Array, " S"],
+    direction: int = 1,
 ) -> float:
-    """``V = r + scale (W V)`` in place, from CSR weights [S, S], state by state upward (1) or downward (-1).
+    """``out = r + scale (W V)`` from weights [S, S], state by state upward (1) or downward (-1).
+
+    With ``out`` the same array as V, every state already sees the new values of those before it.
 
     Returns:
-        The largest change of an entry.
+        The spread of the change, largest minus smallest.
     """
-    return compiled(_sweep)(indptr, indices, W, r, scale, V, direction)
+    return compiled(_sweep)(*rows, r, scale, V, out, direction)
+
+
+# Unsigned indices spare the check for negative ones, which costs more than the arithmetic.
+
+
+def _row_sums(indptr, indices, W):
+    sums = np.empty(len(indptr) - 1)
+    for row in range(len(sums)):
+        total = 0.0
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            total += W[i]
+        sums[row] = total
+    return sums
 
 
 def _sparse_backup(indptr, indices, W, r, scale, V):
-    # Unsigned indices spare the check for negative ones, which costs more than the arithmetic.
     states, actions = r.shape
-    values, policy = np.empty(states), np.zeros(states, dtype=np.int32)
+    values, policy = np.empty(states), np.empty(states, dtype=np.int32)
     one, row = np.uint64(1), np.uint64(0)
     for s in range(states):
-        best = -np.inf
+        best, choice = -np.inf, 0
         for a in range(actions):
             product = 0.0
             for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + one])):
                 product += W[i] * V[np.uint64(indices[i])]
             value = r[s, a] + scale[row] * product
-            if value > best or value != value:
-                best = value
-                policy[s] = a
+            # Without a branch: which action is best cannot be predicted. A NaN stays.
+            better = (value > best) | (value != value)
+            choice, best = a if better else choice, value if better else best
             row += one
-        values[s] = best
+        values[s], policy[s] = best, choice
     return values, policy
 
 
-def _sweep(indptr, indices, W, r, scale, V, direction):
+def _policy_rows(indptr, indices, W, r, scale, policy):
+    states, actions = r.shape
+    starts = np.zeros(states + 1, dtype=indptr.dtype)
+    for s in range(states):
+        row = s * actions + policy[s]
+        starts[s + 1] = starts[s] + indptr[row + 1] - indptr[row]
+    targets, weights = np.empty(starts[states], dtype=indices.dtype), np.empty(starts[states])
+    rewards, factors = np.empty(states), np.empty(states)
+    place = np.uint64(0)
+    for s in range(states):
+        row = np.uint64(s * actions + policy[s])
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + np.uint64(1)])):
+            targets[place], weights[place] = indices[i], W[i]
+            place += np.uint64(1)
+        rewards[s], factors[s] = r[s, policy[s]], scale[row]
+    return starts, targets, weights, rewards, factors
+
+
+def _sweep(indptr, indices, W, r, scale, V, out, direction):
     states = len(r)
-    largest = 0.0
+    lowest, highest = np.inf, -np.inf
     for k in range(states):
         s = np.uint64(k if direction > 0 else states - 1 - k)
         product = 0.0
         for i in range(np.uint64(indptr[s]), np.uint64(indptr[s + np.uint64(1)])):
             product += W[i] * V[np.uint64(indices[i])]
         value = r[s] + scale[s] * product
-        largest = max(largest, abs(value - V[s]))
-        V[s] = value
-    return largest
+        change = value - V[s]
+        lowest, highest = min(lowest, change), max(highest, change)
+        out[s] = value
+    return highest - lowest
