@@ -43,3 +43,16 @@ def keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
     P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
     r = [[[1, 0], [0, 0]]]
     return TaskFamily.new(P, r, gamma, [1, 0], name="keep-or-lose")
+
+
+def fork(gamma: Any = Fraction(1, 2**20), *, lure: bool = True) -> TaskFamily:
+    """Two tasks. State 0 leads to one of the absorbing states 1 and 2, where the actions have rewards 1 and -1.
+
+    State 2 rewards action 0 in both tasks, state 1 rewards action 0 in the first and action 1 in the second. So a
+    policy adapted to the other task does harm in state 1 and good in state 2. Action 0 earns 1 in state 0, action 1
+    loses 1; it leads to state 1 with ``lure``, otherwise to state 2.
+    """
+    first, second = ([0, 1, 0], [0, 0, 1]) if lure else ([0, 0, 1], [0, 1, 0])
+    P = [[first, second], [[0, 1, 0]] * 2, [[0, 0, 1]] * 2]
+    r = [[[1, -1], [1, -1], [1, -1]], [[1, -1], [-1, 1], [1, -1]]]
+    return TaskFamily.new([P, P], r, gamma, [1, 0, 0], name="fork")
