@@ -342,6 +342,24 @@ def test_bad_cases(arguments: dict[str, Any], error: type[Exception], message: s
 
 
 def test_every_algorithm_is_a_file_and_named() -> None:
-    """Discovery finds the five algorithms, and nothing unnamed."""
-    assert set(algorithms()) == {"none", *ADAPTING}
+    """Discovery finds the common algorithms and the special ones, and nothing unnamed."""
+    assert set(algorithms()) == {"none", *ADAPTING, "wrong-task", "kl-posterior-halving"}
     assert all(algorithm.label and algorithm.summary for algorithm in algorithms().values())
+
+
+def test_wrong_task_takes_the_next_tasks_step() -> None:
+    """Task 0 gets what Alg^(2) found on task 1, and the last task what it found on the first."""
+    family = dense(3, tasks=3)
+    phi = random_policy(3, family)
+    right = adapt(family, phi, "kl-posterior", 0.5).policies[-1]
+    wrong = adapt(family, phi, "wrong-task", 0.5).policies[-1]
+    assert np.array_equal(wrong, right[[1, 2, 0]])
+    assert not np.array_equal(wrong, right)
+
+
+def test_halving_takes_each_step_with_half_the_lambda() -> None:
+    """Three steps are one with lambda, one with lambda/2 and one with lambda/4, each from where the last one led."""
+    family = dense(4)
+    policies = adapt(family, random_policy(4, family), "kl-posterior-halving", 0.75, steps=3).policies
+    for k, weight in enumerate((0.75, 0.375, 0.1875)):
+        assert np.array_equal(policies[k + 1], adapt(family, policies[k][0], "kl-posterior", weight).policies[-1])

@@ -85,8 +85,8 @@ def adapt(
     policies = [np.broadcast_to(phi, (family.tasks, *phi.shape))]
     taken: list[Step] = []
     with FLOATS.activated():
-        for _ in range(steps):
-            taken.append(chosen.solve(Evaluation.of(model, policies[-1]), lam))
+        for k in range(steps):
+            taken.append(chosen.step(Evaluation.of(model, policies[-1]), lam, k))
             policies.append(taken[-1].policy)
             if not np.all(taken[-1].policy > 0):
                 raise InvalidTask(

@@ -45,6 +45,7 @@ class Algorithm:
         divergence: ``d_i(phi, pi)`` [T, S] in any number system, from evaluations of both policies;
             None for algorithms that do not solve a regularised problem.
         regularisation: the weight of the divergence at each state [T, S]; None likewise.
+        solve_kth: the k-th step, k = 0, 1, ..., of an algorithm whose steps differ; None if all are ``solve``.
     """
 
     name: str
@@ -53,6 +54,11 @@ class Algorithm:
     solve: Callable[[Evaluation, float], Step]
     divergence: Callable[[Evaluation, Evaluation], Shaped[Numeric, "T S"]] | None = None
     regularisation: Callable[[Evaluation, Any], Shaped[Numeric, "T S"]] | None = None
+    solve_kth: Callable[[Evaluation, float, int], Step] | None = None
+
+    def step(self, policies: Evaluation, lam: float, k: int) -> Step:
+        """The k-th adaptation step, from the policies that the steps before it left."""
+        return self.solve(policies, lam) if self.solve_kth is None else self.solve_kth(policies, lam, k)
 
     def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:
         """``<pi, Q^phi> - lambda d_i(phi, pi)``, state by state (THEORY section 1).

@@ -1,24 +1,28 @@
 """Mirror descent with coverage, one step (THEORY section 3)."""
 
-import numpy as np
-
-from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, gap, gap_phi, lam, nu_plus, nu_star, per_state, per_task
+from bomrl_theory.theory.constants import (
+    concentrability,
+    gamma,
+    gap,
+    gap_phi,
+    lam,
+    nu_plus,
+    nu_star,
+    per_state,
+    per_task,
+)
 from bomrl_theory.theory.expression import over_states
-from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import corridor
 from bomrl_theory.theory.theorem import Source, Theorem
 
-
-def coverage(m: Measured) -> Numeric:
-    """``max_s nu*(s)/nu+(s)`` over the states that pi* visits; pi+ has full support, so it visits them too."""
-    reference = np.where(m.star.visited, m.plus.nu, m.numbers.constant(1))
-    ratio = np.where(m.star.visited, m.star.nu / reference, m.model.zero)
-    return m.numbers.largest(ratio, -1)
-
-
-C = per_task("C", "max_s nu*(s)/nu+(s): concentrability, a posteriori", "1", coverage, positive=True)
+C = per_task(
+    "C",
+    "max_s nu*(s)/nu+(s): concentrability, a posteriori",
+    "1",
+    lambda m: concentrability(m, m.plus.nu),  # pi+ has full support, so it visits every state that pi* visits
+    positive=True,
+)
 k = per_state(
     "k",
     "KL(pi*||phi) - KL(pi*||pi+) - KL(pi+||phi), measured as <pi* - pi+, Q^phi>/lambda (three-point identity)",

@@ -83,6 +83,10 @@ class Measured:
     @cached_property
     def largest_gap(self) -> Shaped[Numeric, " T"]:
         """``(max r - min r)/(1-gamma)``: no policy can be further from the optimum."""
+        return self.reward_range / (1 - self.model.gamma)
+
+    @cached_property
+    def reward_range(self) -> Shaped[Numeric, " T"]:
+        """``max r - min r``."""
         flat = self.model.r.reshape(len(self.model.r), -1)
-        spread = self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)
-        return spread / (1 - self.model.gamma)
+        return self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)

@@ -31,6 +31,11 @@ def two_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     return TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], gamma, [1], name="two-arms")
 
 
+def opposite_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+    """Two tasks of one state: arm 0 pays 1 in the first, arm 1 in the second, the other arm nothing."""
+    return TaskFamily.new([[[[1], [1]]]] * 2, [[[1, 0]], [[0, 1]]], gamma, [1], name="opposite-arms")
+
+
 def hold_or_fall(gamma: Any = Fraction(99, 100)) -> TaskFamily:
     """State 0: hold (reward 1) or fall (reward -1) to the absorbing state 1, which costs 1 for ever."""
     P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
@@ -43,3 +48,48 @@ def keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
     P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
     r = [[[1, 0], [0, 0]]]
     return TaskFamily.new(P, r, gamma, [1, 0], name="keep-or-lose")
+
+
+def fork(gamma: Any = Fraction(1, 2**20), *, lure: bool = True, stake: float = 1) -> TaskFamily:
+    """Two tasks. State 0 leads to one of the absorbing states 1 and 2, where the actions have rewards 1 and -1.
+
+    State 2 rewards action 0 in both tasks, state 1 rewards action 0 in the first and action 1 in the second. So a
+    policy adapted to the other task does harm in state 1 and good in state 2. Action 0 earns the stake in state 0,
+    action 1 loses it; action 0 leads to state 1 with ``lure``, otherwise to state 2.
+    """
+    first, second = ([0, 1, 0], [0, 0, 1]) if lure else ([0, 0, 1], [0, 1, 0])
+    P = [[first, second], [[0, 1, 0]] * 2, [[0, 0, 1]] * 2]
+    r = [[[stake, -stake], [1, -1], [1, -1]], [[stake, -stake], [-1, 1], [1, -1]]]
+    return TaskFamily.new([P, P], r, gamma, [1, 0, 0], name="fork")
+
+
+def wait_or_invest(*, aside: bool = False) -> TaskFamily:
+    """State 0: invest (reward -1) and go to state 1 for good, or wait (reward just above -1/2). gamma = 1/2.
+
+    State 1 pays 1 for action 0 and nothing for action 1. Whoever expects action 1 there finds waiting as good as
+    investing, and waits for ever. With ``aside`` every other start is in state 2, where nothing is to be chosen.
+    """
+    P = [[[0, 1, 0], [1, 0, 0]], [[0, 1, 0]] * 2, [[0, 0, 1]] * 2]
+    r = [[-1, -0.5 + 2.0**-30], [1, 0], [0, 0]]
+    if aside:
+        return TaskFamily.new([P], [r], Fraction(1, 2), [0.5, 0, 0.5], name="wait-or-invest")
+    P = [[row[:2] for row in rows] for rows in P[:2]]
+    return TaskFamily.new([P], [r[:2]], Fraction(1, 2), [1, 0], name="wait-or-invest")
+
+
+def two_exits(gamma: Any = Fraction(999, 1000)) -> TaskFamily:
+    """Two tasks. In state 0 action 0 stays, without reward, and the others lead to state 1.
+
+    There action 0 stays and pays 1, action 1 leads to state 2 and action 2 to state 3, for good. State 3 pays a little
+    more than 1 in the first task and nothing in the second, state 2 the other way round: a policy adapted to the
+    other task ruins itself in state 1.
+    """
+    good, P = 1 + 2.0**-8, [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]]
+    P += [[[0, 0, 1, 0]] * 3, [[0, 0, 0, 1]] * 3]
+    r = [[[0, 0, 0], [1, 0, 0], [0, 0, 0], [good] * 3], [[0, 0, 0], [1, 0, 0], [good] * 3, [0, 0, 0]]]
+    return TaskFamily.new([P, P], r, gamma, [1, 0, 0, 0], name="two-exits")
+
+
+def one_good_arm(arms: int) -> TaskFamily:
+    """One state, gamma = 0; the first arm pays 1, the others nothing."""
+    return TaskFamily.new([[[[1]] * arms]], [[[1] + [0] * (arms - 1)]], 0, [1], name="one-good-arm")

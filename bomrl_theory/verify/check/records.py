@@ -192,7 +192,8 @@ class Case:
         algorithm = _text(data, "algorithm")
         if algorithm == "none" and any(policy != phi for policy in plus):
             raise Wrong("algorithm 'none' changed the meta-policy")
-        exact = CaseData(family.tasks, family.weights, family.optimal, phi, plus, algorithm, lam)
+        between = steps_taken[:-1]
+        exact = CaseData(family.tasks, family.weights, family.optimal, phi, plus, algorithm, lam, steps, between)
         return cls(family, exact, steps, name)
 
     @cached_property
@@ -204,6 +205,7 @@ class Case:
         key = exact, flint.ctx.prec, str(chosen)
         if key not in self._facts:
             owners = {"star": None, "phi": self._owner, "plus": self.name}
+            owners |= {str(place): self.name for place in range(len(self.data.between))}
             evaluations = {role: self.family.evaluations(role, owner) for role, owner in owners.items()}
             self._facts[key] = Facts(self.data, exact, evaluations, chosen)
         return self._facts[key]
