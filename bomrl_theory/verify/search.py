@@ -335,17 +335,17 @@ class Search:
 
         def cost(x: Float64[Array, "d N"]) -> Float64[Array, " N"]:
             candidates = self.space.decode(x.T, gamma, lam, algorithm, self.steps)
-            scores = self.score(self.screen(candidates))
-            best = int(scores.argmax())
-            progress.candidates += len(scores)
+            ratios = scores(self.theorem, self.screen(candidates))
+            best = int(ratios.argmax())
+            progress.candidates += len(ratios)
             progress.seconds = time.perf_counter() - self._began
-            if self._best_of_start is None or scores[best] > self._best_of_start[0]:
-                self._best_of_start = float(scores[best]), x[:, best].copy(), candidates.chosen(np.array([best]))
-                progress.screened = float(scores[best])
+            if self._best_of_start is None or ratios[best] > self._best_of_start[0]:
+                self._best_of_start = float(ratios[best]), x[:, best].copy(), candidates.chosen(np.array([best]))
+                progress.screened = float(ratios[best])
             self.on_progress(progress)
             if settings.seconds is not None and progress.seconds > settings.seconds:
                 raise _Stopped
-            return -np.maximum(scores, -1e9)
+            return -np.maximum(ratios, -1e9)
 
         def over(*_: object, **__: object) -> bool:
             return share is not None and time.perf_counter() > share
@@ -401,20 +401,6 @@ class Search:
                         count += 1
                         yield case
 
-    def score(self, sides: Sides) -> Float64[Array, " N"]:
-        """What a start maximises [N]: the ratio in floats, or below -1 where an assumption fails."""
-        noise = NOISE * sides.size
-        if self.theorem.relation == "==":
-            with np.errstate(all="ignore"):
-                ratio = np.abs(sides.left - sides.bound) / (np.abs(sides.left) + np.abs(sides.bound) + noise)
-        else:
-            ratio = float_ratio(sides.left, sides.bound, noise)
-        with np.errstate(all="ignore"):
-            failed = ~(sides.margins >= -1e-12)
-            penalty = np.where(failed, np.arcsinh(np.abs(sides.margins)), 0.0).sum(axis=0)
-        scores = np.where(failed.any(axis=0), -1 - penalty, ratio)
-        return np.where(np.isnan(scores), -np.inf, scores).max(axis=0)
-
     # --- certification ----------------------------------------------------------------------------
 
     def _certify_best_of_start(self) -> None:
@@ -460,6 +446,20 @@ class Search:
             simple = shrunk(found.case, tight, budget=SIMPLIFICATION)
         ratio, verdict = _tightest(self.theorem, simple)
         found.simple, found.simple_verdict, found.simple_ratio = simple, verdict, ratio
+
+
+def scores(theorem: Theorem, sides: Sides) -> Float64[Array, " N"]:
+    """What a start maximises: each candidate's largest ratio in floats, or below -1 where an assumption fails."""
+    noise = NOISE * sides.size
+    with np.errstate(all="ignore"):
+        if theorem.relation == "==":
+            ratio = np.abs(sides.left - sides.bound) / (np.abs(sides.left) + np.abs(sides.bound) + noise)
+        else:
+            ratio = float_ratio(sides.left, sides.bound, noise)
+        failed = ~(sides.margins >= -1e-12)
+        penalty = np.where(failed, np.arcsinh(np.abs(sides.margins)), 0.0).sum(axis=0)
+    result = np.where(failed.any(axis=0), -1 - penalty, ratio)
+    return np.where(np.isnan(result), -np.inf, result).max(axis=0)
 
 
 def _tightest(theorem: Theorem, case: Case, *, precise: bool = True) -> tuple[float | None, Verdict | None]:
