@@ -2,8 +2,6 @@
 
 from fractions import Fraction
 
-import sympy as sp
-
 from bomrl_theory.theorems.meta_policy_gap import FACTOR
 from bomrl_theory.theorems.published_bound import PUBLISHED, STATEMENT
 from bomrl_theory.theorems.published_bound import THEOREM as UNCONDITIONAL
@@ -51,7 +49,7 @@ THEOREM = Theorem(
     tightness=0.999,
     proof="proofs/published_bound_sharp.md",
     notes=(
-        "Sharp as gamma tends to 1: for every c < 1/2 the form is false for some lambda = c A_max/(1-gamma). Under this "
-        "condition, too, the bound already holds for the unadapted meta-policy."
+        "Sharp as gamma tends to 1: for every c < 1/2 the form is false for some lambda = c A_max/(1-gamma). Under "
+        "this condition, too, the bound already holds for the unadapted meta-policy."
     ),
 )

@@ -46,7 +46,7 @@ def keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
 
 
 def wait_then_hold(gamma: Any = 1 - Fraction(1, 2**40), patience: int = 2**26) -> TaskFamily:
-    """State 0: wait (to state 1 with chance 1/patience) or give up; state 1: hold (reward 1) or fall; both ends are lost.
+    """State 0: wait (to state 1 with chance 1/patience) or give up; state 1: hold (reward 1) or fall; state 2: nothing.
 
     Under a meta-policy that seldom gives up, yet sooner than the wait is over, nearly every loss happens in
     state 0, where it costs little divergence, while the optimum collects its reward in state 1.

@@ -25,10 +25,10 @@ SMALL = (2, 3, 2)
 """Tasks, states and actions that a person can follow."""
 SIZES = ((1, 1, 2), (1, 2, 2), (2, 1, 2), (1, 3, 2), (2, 2, 2))
 """Where simple counterexamples are drawn, smallest first."""
-DRAWN = 1000
+DRAWN = 400
 """Round tasks for each size, discount and lambda."""
 DISCOUNTS = tuple(Fraction(n, d) for n, d in ((1, 2), (4, 5), (9, 10)))
-LAMBDAS = tuple(Fraction(n, d) for n, d in ((1, 1), (1, 2), (1, 10), (1, 100), (10, 1), (100, 1)))
+LAMBDAS = tuple(Fraction(n, d) for n, d in ((1, 1), (1, 10), (1, 100), (10, 1)))
 CLEAR = 1.0001
 """A float ratio above this is worth a certified verdict."""
 TRIED = 8

@@ -28,9 +28,9 @@ from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen, Sides
 from bomrl_theory.verify.ratio import certified_ratio, float_ratio
 from bomrl_theory.verify.readable import exact_mapping
-from bomrl_theory.verify.shrink import shrunk, violation
+from bomrl_theory.verify.shrink import shrunk, verdicts_on, violation
 from bomrl_theory.verify.space import Space
-from bomrl_theory.verify.verdict import Outcome, Verdict, judge
+from bomrl_theory.verify.verdict import Outcome, Verdict
 
 DISCOUNTS = tuple(Fraction(n, d) for n, d in ((9, 10), (1, 2), (99, 100), (4, 5), (999, 1000), (1, 10), (1, 5)))
 """Discounts of the starts, in turn."""
@@ -41,7 +41,6 @@ NOISE = 1e-9
 CANDIDATES_A_DIMENSION = 8
 ROUNDED = ("P", "r", "rho", "phi")
 SMALLEST_POPULATION, LARGEST_POPULATION = 64, 1024
-GENERATIONS = 600
 CLOSE = 1e-9
 """A ratio this close to 1 may be given up for simpler numbers; otherwise two per cent of the distance to 1."""
 SIMPLIFICATION = 1500
@@ -59,6 +58,7 @@ class Settings:
         lambdas: range of lambda, both ends included. Rewards vary over ten decades in any case.
         algorithm: fixed; otherwise the theorem's algorithms take turns.
         starts: how many independent or restarted runs.
+        generations: of each start at most.
         seconds: stop then, whatever has been done; None for no limit. Results then depend on the machine's speed.
         seed: of everything drawn.
     """
@@ -71,11 +71,12 @@ class Settings:
     lambdas: tuple[Fraction, Fraction] = LAMBDAS
     algorithm: str | None = None
     starts: int = 21
+    generations: int = 600
     seconds: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("states", "actions", "tasks", "steps", "starts"):
+        for name in ("states", "actions", "tasks", "steps", "starts", "generations"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidTask(f"--{name} {value}: it must be at least 1")
@@ -355,7 +356,7 @@ class Search:
             [(-1.0, 1.0)] * dimension,
             strategy="currenttobest1bin" if start % 2 else "best1bin",
             init=population,  # pyright: ignore[reportArgumentType]  (an array is documented)
-            maxiter=GENERATIONS,
+            maxiter=settings.generations,
             vectorized=True,
             updating="deferred",
             polish=False,
@@ -465,9 +466,7 @@ def scores(theorem: Theorem, sides: Sides) -> Float64[Array, " N"]:
 def _tightest(theorem: Theorem, case: Case, *, precise: bool = True) -> tuple[float | None, Verdict | None]:
     """The largest certified ratio on a case, with its verdict; a violation counts more than any ratio."""
     best: tuple[float | None, Verdict | None] = (None, None)
-    if not theorem.covers(case):
-        return best
-    for verdict in judge(theorem, case, precise=precise):
+    for verdict in verdicts_on(theorem, case, precise=precise):
         ratio = certified_ratio(verdict)
         if theorem.relation == "==":  # broken on either side, or exact
             ratio = {Outcome.VIOLATED: math.inf, Outcome.HOLDS: 1.0}.get(verdict.outcome)

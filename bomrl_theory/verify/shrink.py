@@ -40,8 +40,19 @@ DIGITS = (0, 1, 2, 3, 4, 6, 8)
 
 def violation(theorem: Theorem, case: Case, *, precise: bool = False) -> Verdict | None:
     """A certified VIOLATED verdict of the theorem on the case, if there is one."""
-    verdicts = judge(theorem, case, precise=precise) if theorem.covers(case) else []
+    verdicts = verdicts_on(theorem, case, precise=precise)
     return next((v for v in verdicts if v.outcome is Outcome.VIOLATED and v.certified), None)
+
+
+def verdicts_on(theorem: Theorem, case: Case, *, precise: bool = False) -> list[Verdict]:
+    """The theorem's verdicts on a case that nobody chose; none where it does not speak about the case.
+
+    Simpler numbers make quantities zero. A claim that divides by one of them says nothing there.
+    """
+    try:
+        return judge(theorem, case, precise=precise) if theorem.covers(case) else []
+    except ZeroDivisionError:
+        return []
 
 
 def shrunk(case: Case, shows: Callable[[Case], bool], *, budget: int = BUDGET) -> Case:
@@ -297,8 +308,9 @@ def _simpler_weights(case: Case) -> Iterator[Case]:
 
 def _simpler_rewards(case: Case) -> Iterator[Case]:
     r = case.family.r
+    rounded = [_rounded(r, digits) for digits in DIGITS]
     for place in np.ndindex(r.shape):
-        for value in dict.fromkeys((0.0, 1.0, -1.0, *(float(_rounded(r[place], digits)) for digits in DIGITS))):
+        for value in dict.fromkeys((0.0, 1.0, -1.0, *(float(rewards[place]) for rewards in rounded))):
             yield from _changed(case, r=_with(r, place, value))
 
 
