@@ -22,10 +22,13 @@ from bomrl_theory.errors import BomrlError
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.theory.case import Case
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
+    from bomrl_theory.verify.search import Found, Progress
+    from bomrl_theory.verify.verdict import Verdict
 
 INTERRUPTED = 130
 
@@ -147,6 +150,97 @@ def verify(
     else:
         _print_run(run, plan, saved)
     _exit(run.exit_code if run.finished else INTERRUPTED)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl search contraction_kl_posterior
+bomrl search published_bound --states 2 --gamma 4/5 --lambda 1/10 -o worst.json
+bomrl search my_bound.py --states 3 --seconds 60 --json
+bomrl search coverage --resume worst.json --starts 50 -o worst.json""",
+)
+@click.argument("theorem", metavar="THEOREM|FILE.py")
+@click.option("--states", type=int, default=2, show_default=True, help="States of the candidates.")
+@click.option("--actions", type=int, default=2, show_default=True, help="Actions of the candidates.")
+@click.option("--tasks", type=int, help="Tasks (default: 2 for a theorem about the family, otherwise 1).")
+@click.option("--steps", type=int, help="Adaptation steps (default: what the theorem speaks about, or 1).")
+@click.option("--gamma", metavar="G", help="Fixed discount, exact: 4/5. By default seven discounts take turns.")
+@click.option("--lambda", "lam", metavar="L|LO..HI", help="Fixed lambda or a range (default 1/1000..1000).")
+@click.option("--algorithm", metavar="NAME", help="Fixed algorithm; by default all of the theorem's take turns.")
+@click.option("--starts", type=int, default=21, show_default=True, help="Independent and restarted populations.")
+@click.option("--seconds", type=float, help="Stop searching then; the result depends on the machine.")
+@seed_option
+@json_option
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Go on from a saved case.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Save the case that was found as a file that bomrl verify --replay reads.",
+)
+def search(
+    theorem: str,
+    states: int,
+    actions: int,
+    tasks: int | None,
+    steps: int | None,
+    gamma: str | None,
+    lam: str | None,
+    algorithm: str | None,
+    starts: int,
+    seconds: float | None,
+    seed: int,
+    as_json: bool,
+    resume: Path | None,
+    output: Path | None,
+) -> None:
+    """Search the worst case of a theorem: show that its bound is tight, or break it.
+
+    Maximises left/bound over tasks of the given size. Candidates are compared in floats; what is reported was
+    decided with certainty. Ctrl-C ends the search and keeps the best case so far.
+
+    Exit codes: 0 the bound holds on every case certified (a refuted theorem: it was violated), 1 a counterexample,
+    or none for a refuted theorem, 2 usage, 3 nothing in scope was found, 130 interrupted.
+    """
+    from bomrl_theory.adapt.adapt import algorithm_named
+    from bomrl_theory.tasks.mdp import exact_discount
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.casefile import load_case, write_case
+    from bomrl_theory.verify.search import LAMBDAS, Search, Settings, lambda_range
+
+    chosen = theorem_named(theorem)
+    settings = Settings(
+        states=states,
+        actions=actions,
+        tasks=tasks,
+        steps=steps,
+        gamma=None if gamma is None else exact_discount(gamma),
+        lambdas=LAMBDAS if lam is None else lambda_range(lam),
+        algorithm=None if algorithm is None else algorithm_named(algorithm).name,
+        starts=starts,
+        seconds=seconds,
+        seed=seed,
+    )
+    begin = None if resume is None else load_case(resume)[1]
+    if output is not None:
+        from bomrl_theory.tasks.files import check_directory
+
+        check_directory(output.parent)
+    with _search_progress() as on_progress:
+        found = Search(chosen, settings, resume=begin, on_progress=on_progress).run()
+    if output is not None and found.simple is not None and found.simple_verdict is not None:
+        write_case(found.simple, found.simple_verdict, output)
+    if as_json:
+        _print_json(found.as_json() | {"seed": seed, "saved": None if output is None else str(output)})
+    else:
+        _print_found(found, output)
+    _exit(found.exit_code)
 
 
 @cli.command(
@@ -414,6 +508,19 @@ def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
+def _search_progress() -> Iterator[Callable[[Progress], None]]:
+    """Best ratios and rate on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda progress: None
+        return
+    with console.status("searching") as status:
+        yield lambda progress: status.update(progress.describe())
+
+
+@contextmanager
 def _stages() -> Iterator[Callable[[str], None]]:
     """A spinner that names the current stage; nothing where stderr is not a terminal."""
     from rich.console import Console
@@ -508,8 +615,7 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
         case, verdict = record
         expected = "refuted, as registered" if result.theorem.status == "refuted" else "BROKEN"
         console.print(f"{result.theorem.id}: {expected}. Smallest counterexample: {case.describe()}", highlight=False)
-        console.print(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})", highlight=False, soft_wrap=True)
-        console.print(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})", highlight=False, soft_wrap=True)
+        _print_case(case, verdict)
         if result.theorem.id in saved:
             click.echo(f"  replay: bomrl verify --replay {saved[result.theorem.id]}")
     total = sum(len(result.records) for result in run.results)
@@ -521,6 +627,16 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
         console.print("interrupted: the table holds what was decided until then")
     console.print(f"{total} verdicts on {run.judged} cases, {certified}; seed {plan.seed}", highlight=False)
     console.print(f"decided by: {shares}", highlight=False)
+
+
+def _print_case(case: Case, verdict: Verdict) -> None:
+    """The exact numbers of a case, and both sides."""
+    from bomrl_theory.verify.readable import exact_lines
+
+    for line in exact_lines(case):
+        click.echo(f"  {line}")
+    click.echo(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})")
+    click.echo(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})")
 
 
 def _remark(result: Any) -> str:
@@ -536,6 +652,18 @@ def _remark(result: Any) -> str:
 
 def _number(x: float | None) -> str:
     return "-" if x is None else f"{x:.4g}"
+
+
+def _print_found(found: Found, output: Path | None) -> None:
+    click.echo(found.headline())
+    case, verdict = found.simple, found.simple_verdict
+    if case is not None and verdict is not None:
+        click.echo("smallest counterexample:" if found.violated else "the case, in the simplest numbers found:")
+        _print_case(case, verdict)
+        if output is not None:
+            click.echo(f"  replay: bomrl verify --replay {output}")
+    for line in found.remarks():
+        click.echo(line)
 
 
 def _print_evaluation(result: EvaluationReport) -> None:

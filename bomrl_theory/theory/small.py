@@ -93,3 +93,12 @@ def two_exits(gamma: Any = Fraction(999, 1000)) -> TaskFamily:
 def one_good_arm(arms: int) -> TaskFamily:
     """One state, gamma = 0; the first arm pays 1, the others nothing."""
     return TaskFamily.new([[[[1]] * arms]], [[[1] + [0] * (arms - 1)]], 0, [1], name="one-good-arm")
+def wait_then_hold(gamma: Any = 1 - Fraction(1, 2**40), patience: int = 2**26) -> TaskFamily:
+    """State 0: wait (to state 1 with chance 1/patience) or give up; state 1: hold (reward 1) or fall; state 2: nothing.
+
+    Under a meta-policy that seldom gives up, yet sooner than the wait is over, nearly every loss happens in
+    state 0, where it costs little divergence, while the optimum collects its reward in state 1.
+    """
+    P = [[[[patience - 1, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 1]], [[0, 0, 1], [0, 0, 1]]]]
+    r = [[[0, 0], [1, 0], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0, 0], name="wait-then-hold", row_weights=True)
