@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bomrl_theory.errors import BomrlError
+from bomrl_theory.errors import BomrlError, BrokenPlugin
 
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Entry point: every error that input can cause is one line on stderr and exit code 2."""
+    _tell_warnings_in_one_line()
     try:
         code = cli(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
@@ -47,6 +49,19 @@ def main() -> NoReturn:
         sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_warnings_in_one_line() -> None:
+    """A package whose theorems cannot be used is no reason to stop, and none to be silent."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *place: Any, **options: Any) -> None:
+        if issubclass(category, BrokenPlugin):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            usual(message, category, *place, **options)
+
+    warnings.showwarning = show
 
 
 class _Examples(click.Command):
@@ -490,30 +505,25 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_list(theorems: list[Theorem]) -> None:
-    from rich import box
-    from rich.table import Table
+    """One line for each theorem however narrow the terminal is: only titles are cut."""
+    from rich.text import Text
 
     from bomrl_theory.theory.theorem import by_topic
 
     console = _console()
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    # One line for each however narrow the terminal is: only titles are cut.
-    for heading, widest in (
-        ("theorem", max(len(theorem.id) + 2 for theorem in theorems)),
-        ("status", max(len(theorem.status) for theorem in theorems)),
-        ("obtained", max(len(theorem.source.obtained) for theorem in theorems)),
-    ):
-        table.add_column(heading, no_wrap=True, min_width=widest)
-    table.add_column("what it bounds", no_wrap=True, overflow="ellipsis")
+    widths = [
+        max(map(len, column)) for column in zip(*((t.id, t.status, t.source.obtained) for t in theorems), strict=True)
+    ]
     styles = {"refuted": "red", "conjectured": "yellow"}
     for topic, members in by_topic(theorems).items():
-        table.add_row(f"[bold]{topic}[/] ({len(members)})")
+        console.print(Text(f"{topic} ({len(members)})", style="bold"))
         for theorem in members:
-            style = styles.get(theorem.status)
-            status = f"[{style}]{theorem.status}[/]" if style else theorem.status
-            table.add_row(f"  {theorem.id}", status, theorem.source.obtained, theorem.title)
-        table.add_section()
-    console.print(table)
+            cells = (theorem.id, theorem.status, theorem.source.obtained)
+            line = Text("  ")
+            for cell, width, style in zip(cells, widths, ("", styles.get(theorem.status, ""), "dim"), strict=True):
+                line.append(cell.ljust(width + 2), style)
+            console.print(line.append(theorem.title), overflow="ellipsis", no_wrap=True)
+        console.print()
     counts = Counter(theorem.status for theorem in theorems)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
