@@ -1,5 +1,6 @@
 """Universal contraction bound for Alg^(2) (THEORY section 2, a priori form)."""
 
+from fractions import Fraction
 from typing import Any
 
 import sympy as sp
@@ -8,7 +9,7 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import E2, INNER, eta
 from bomrl_theory.theory.constants import D, gamma, gap, lam, p, rho
 from bomrl_theory.theory.expression import over_states, plain, positive, replaced
-from bomrl_theory.theory.small import corridor
+from bomrl_theory.theory.small import corridor, two_arms
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 WEIGHT, SHARE = positive("lambda"), positive("p")
@@ -94,5 +95,7 @@ THEOREM = Theorem(
     tightness=0.999999,
     proof="proofs/contraction_kl_posterior.md",
     derivations=DERIVATIONS,
+    # One state, no discount, phi(a*) = 2^-1000: what is left of the bound is lambda KL, and nearly attained.
+    probes=(lambda: Case.new(two_arms(0), [[1, 2**1000]], "kl-posterior", Fraction(1, 686)),),
     notes="The terms in eta pay for an inner problem that is solved in floating point; the argmax has eta = 0.",
 )

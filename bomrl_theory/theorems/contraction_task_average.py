@@ -37,5 +37,6 @@ THEOREM = Theorem(
     tightness=0.999999,
     proof="proofs/contraction_task_average.md",
     derivations=DERIVATIONS,
+    probes=contraction_kl_posterior.THEOREM.probes,
     notes="e_i is the a priori comparator error of the case's own algorithm.",
 )

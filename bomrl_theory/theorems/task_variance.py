@@ -14,7 +14,7 @@ from bomrl_theory.theory.comparator import INNER, eta
 from bomrl_theory.theory.constants import Delta, gamma, gap, lam, rho, scalar, w
 from bomrl_theory.theory.expression import largest_over_tasks, over_tasks, positive
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.small import keep_or_lose
+from bomrl_theory.theory.small import keep_or_lose, swapped_keep_or_lose
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
@@ -149,5 +149,7 @@ THEOREM = Theorem(
     tightness=0.9946,
     proof="proofs/task_variance.md",
     derivations=DERIVATIONS,
+    # Even phi is the barycentre: M = 0, and the bound rests on Var.
+    probes=(lambda: Case.new(swapped_keep_or_lose(), [[1, 1], [1, 1]], "kl-posterior", 2),),
     notes="At the barycentre the mismatch M is 0 and the bound is max(Delta, lambda)/(1-gamma) Var.",
 )

@@ -116,6 +116,7 @@ class Theorem:
         topic: heading in lists; one of :data:`TOPICS` for entries of the registry.
         derivations: steps that SymPy executes.
         draws: further ways to draw cases, where the common ones seldom meet the scope.
+        probes: further cases, each of which needs a constant of the bound that the witness does not.
     """
 
     id: str
@@ -137,6 +138,7 @@ class Theorem:
     topic: str = "yours"
     derivations: tuple[Derivation, ...] = ()
     draws: tuple[Draw, ...] = ()
+    probes: tuple[Callable[[], Case], ...] = ()
 
     def __post_init__(self) -> None:
         name, dash, version = self.id.rpartition("-v")
