@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bomrl_theory.errors import BomrlError
+from bomrl_theory.errors import BomrlError, BrokenPlugin
 
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
@@ -35,6 +36,7 @@ INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Entry point: every error that input can cause is one line on stderr and exit code 2."""
+    _tell_warnings_in_one_line()
     try:
         code = cli(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
@@ -50,6 +52,19 @@ def main() -> NoReturn:
         sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_warnings_in_one_line() -> None:
+    """A package whose theorems cannot be used is no reason to stop, and none to be silent."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *place: Any, **options: Any) -> None:
+        if issubclass(category, BrokenPlugin):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            usual(message, category, *place, **options)
+
+    warnings.showwarning = show
 
 
 class _Examples(click.Command):
@@ -359,12 +374,22 @@ def check(file: Path, as_json: bool) -> None:
     _exit(result.exit_code)
 
 
-@cli.command("list", cls=_Examples, epilog="bomrl list\nbomrl list --json\nbomrl list --families")
+@cli.command(
+    "list",
+    cls=_Examples,
+    epilog="""bomrl list
+bomrl list --topic "surrogate bounds"
+bomrl list --json
+bomrl list --families""",
+)
 @json_option
+@click.option("--topic", metavar="TOPIC", help="Only this topic; its first letters are enough.")
 @click.option("--families", "what", flag_value="families", help="List the task families instead.")
 @click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
-def list_(as_json: bool, what: str | None) -> None:
-    """List the registered theorems."""
+def list_(as_json: bool, topic: str | None, what: str | None) -> None:
+    """List the registered theorems by topic, each with its status and how its statement was obtained."""
+    if what is not None and topic is not None:
+        raise BomrlError(f"--topic chooses theorems, not {what}; leave one of the two out")
     if what == "families":
         from bomrl_theory.tasks.catalogue import describe
 
@@ -374,17 +399,20 @@ def list_(as_json: bool, what: str | None) -> None:
 
         rows = [{"name": algorithm.name, "summary": algorithm.summary} for algorithm in algorithms().values()]
     else:
-        from bomrl_theory.theory.registry import registry
-
+        theorems = _of_topic(topic)
+        if not as_json:
+            _print_list(theorems)
+            return
         rows = [
             {
                 "id": theorem.id,
                 "title": theorem.title,
+                "topic": theorem.topic,
                 "status": theorem.status,
                 "source": f"{theorem.source.work}; {theorem.source.place}",
                 "obtained": theorem.source.obtained,
             }
-            for theorem in registry().values()
+            for theorem in theorems
         ]
     if as_json:
         _print_json(rows)
@@ -396,9 +424,14 @@ def list_(as_json: bool, what: str | None) -> None:
 @click.argument("theorem")
 @json_option
 def show(theorem: str, as_json: bool) -> None:
-    """Everything about one theorem: statement, source, constants, assumptions, witness."""
+    """Everything about one theorem: statement, source, constants, assumptions, derivations, witness.
+
+    Each derivation is run again by SymPy now; one that fails is shown so.
+    """
     import sympy
 
+    from bomrl_theory.report.notation import claim_latex
+    from bomrl_theory.report.plain_text import plain_text
     from bomrl_theory.theory.registry import theorem_named
     from bomrl_theory.verify.verdict import judge
 
@@ -410,14 +443,23 @@ def show(theorem: str, as_json: bool) -> None:
         "status": chosen.status,
         "source": f"{chosen.source.work}; {chosen.source.place}",
         "obtained": chosen.source.obtained,
+        "topic": chosen.topic,
         "statement": chosen.statement,
+        "statement_text": plain_text(chosen.statement),
         "left": str(chosen.left),
         "relation": chosen.relation,
         "bound": str(chosen.bound),
+        "claim_text": plain_text(claim_latex(chosen)),
         "bound_latex": sympy.latex(chosen.bound),
         "algorithms": list(chosen.algorithms),
         "scope": chosen.scope,
-        "assumptions": [{"name": a.name, "statement": a.statement} for a in chosen.assumptions],
+        "assumptions": [
+            {"name": a.name, "statement": a.statement, "statement_text": plain_text(a.statement), "needed": a.needed}
+            for a in chosen.assumptions
+        ],
+        "derivations": [
+            {"claim": d.claim, "claim_text": plain_text(d.claim), "confirmed": d.holds()} for d in chosen.derivations
+        ],
         "constants": [{"symbol": c.name, "meaning": c.meaning, "unit": c.unit} for c in chosen.constants],
         "witness": {
             "case": chosen.witness().describe(),
@@ -446,6 +488,21 @@ def _theorems(names: tuple[str, ...]) -> list[Theorem]:
     from bomrl_theory.theory.registry import registry, theorem_named
 
     return [theorem_named(name) for name in names] or list(registry().values())
+
+
+def _of_topic(topic: str | None) -> list[Theorem]:
+    """The registry, or the part of it under the one topic that starts with these letters."""
+    from bomrl_theory.errors import UnknownName
+    from bomrl_theory.theory.registry import registry
+
+    theorems = list(registry().values())
+    if topic is None:
+        return theorems
+    known = {theorem.topic for theorem in theorems}
+    found = {topic} & known or {name for name in known if name.startswith(topic.lower())}
+    if len(found) != 1:
+        raise UnknownName("topic", topic, known)
+    return [theorem for theorem in theorems if theorem.topic in found]
 
 
 def _check_seed(seed: int) -> None:
@@ -552,6 +609,31 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     _console().print(table)
+
+
+def _print_list(theorems: list[Theorem]) -> None:
+    """One line for each theorem however narrow the terminal is: only titles are cut."""
+    from rich.text import Text
+
+    from bomrl_theory.theory.theorem import by_topic
+
+    console = _console()
+    widths = [
+        max(map(len, column)) for column in zip(*((t.id, t.status, t.source.obtained) for t in theorems), strict=True)
+    ]
+    styles = {"refuted": "red", "conjectured": "yellow"}
+    for topic, members in by_topic(theorems).items():
+        console.print(Text(f"{topic} ({len(members)})", style="bold"))
+        for theorem in members:
+            cells = (theorem.id, theorem.status, theorem.source.obtained)
+            line = Text("  ")
+            for cell, width, style in zip(cells, widths, ("", styles.get(theorem.status, ""), "dim"), strict=True):
+                line.append(cell.ljust(width + 2), style)
+            console.print(line.append(theorem.title), overflow="ellipsis", no_wrap=True)
+        console.print()
+    counts = Counter(theorem.status for theorem in theorems)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
@@ -814,18 +896,25 @@ def _print_theorem(details: dict[str, Any]) -> None:
 
     def line(label: str, text: Any) -> None:
         if text:
-            console.print(f"[bold]{label:<12}[/]", end="")
+            console.print(f"[bold]{label:<12}[/]", end="", highlight=False)
             console.out(str(text), highlight=False)
 
-    line(details["id"], details["title"])
+    console.print(f"[bold]{details['id']}[/]  {details['title']}", highlight=False)
     line("status", details["status"])
     line("source", f"{details['source']} ({details['obtained']})")
-    line("statement", details["statement"])
-    line("claims", f"{details['left']} {details['relation']} {details['bound']}")
-    line("", details["bound_latex"])
+    line("topic", details["topic"])
+    line("states", details["statement_text"])
+    line("evaluates", details["claim_text"])
     line("about", f"each {details['scope']}; {', '.join(details['algorithms'])}")
     for assumption in details["assumptions"]:
-        line("assumes", f"{assumption['name']}: {assumption['statement']}")
+        known = "" if assumption["needed"] else " (no case is known where it matters)"
+        line("assumes", f"{assumption['name']}: {assumption['statement_text']}{known}")
+    for index, derivation in enumerate(details["derivations"]):
+        mark = "✓" if derivation["confirmed"] else "✗ NOT CONFIRMED:"
+        line("derived" if not index else "", f"{mark} {derivation['claim_text']}")
+    if details["derivations"]:
+        confirmed = sum(derivation["confirmed"] for derivation in details["derivations"])
+        line("", f"{confirmed} of {len(details['derivations'])} steps confirmed by SymPy just now")
     witness = details["witness"]
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")

@@ -26,6 +26,14 @@ def stay_or_leave(gamma: Any = Fraction(4, 5)) -> TaskFamily:
     return TaskFamily.new(P, r, gamma, [1, 0], name="stay-or-leave")
 
 
+def swapped_keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
+    """Two tasks of keep_or_lose that differ in which action keeps: nothing can be told from one about the other."""
+    keep, lose, lost = [1, 0], [0, 1], [[0, 1], [0, 1]]
+    P = [[[keep, lose], lost], [[lose, keep], lost]]
+    r = [[[1, 0], [0, 0]], [[0, 1], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="swapped keep-or-lose")
+
+
 def two_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     """One state; arm 0 pays 1, arm 1 pays 0."""
     return TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], gamma, [1], name="two-arms")
@@ -93,6 +101,8 @@ def two_exits(gamma: Any = Fraction(999, 1000)) -> TaskFamily:
 def one_good_arm(arms: int) -> TaskFamily:
     """One state, gamma = 0; the first arm pays 1, the others nothing."""
     return TaskFamily.new([[[[1]] * arms]], [[[1] + [0] * (arms - 1)]], 0, [1], name="one-good-arm")
+
+
 def wait_then_hold(gamma: Any = 1 - Fraction(1, 2**40), patience: int = 2**26) -> TaskFamily:
     """State 0: wait (to state 1 with chance 1/patience) or give up; state 1: hold (reward 1) or fall; state 2: nothing.
 
