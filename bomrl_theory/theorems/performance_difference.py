@@ -3,13 +3,10 @@
 from fractions import Fraction
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, nu_plus, per_state, per_task
+from bomrl_theory.theory.constants import g, gamma, improvement, nu_plus
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.small import stay_or_leave
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
-
-improvement = per_task("improvement", "J(pi+) - J(phi)", "return", lambda m: m.plus.J - m.phi.J)
-g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi.advantage))
 
 THEOREM = Theorem(
     id="performance_difference-v1",

@@ -84,6 +84,8 @@ p = per_state(
     positive=True,
 )
 a = per_state("a", "advantage of the optimal action under phi", "return", lambda m: m.at_star(m.phi.advantage))
+g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi.advantage))
+improvement = per_task("improvement", "J(pi+) - J(phi)", "return", lambda m: m.plus.J - m.phi.J)
 D = per_state(
     "D",
     "P_{pi*}(V* - V^phi): the meta-policy's gap one optimal step ahead",

@@ -80,7 +80,9 @@ def claim_of(theorem: Theorem) -> str:
 def kind_of(case: Case) -> str:
     """The family's name without its parameters; random families are one kind."""
     name = case.family.name
-    return "random" if name.startswith("random family") else ":".join(name.split(":")[: 2 if "gymnasium" in name else 1])
+    return (
+        "random" if name.startswith("random family") else ":".join(name.split(":")[: 2 if "gymnasium" in name else 1])
+    )
 
 
 def recorded() -> dict[str, Evidence]:
