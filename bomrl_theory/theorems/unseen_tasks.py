@@ -27,7 +27,7 @@ THEOREM = Theorem(
     tightness=0.068,
     notes=(
         "Nothing is sampled: the probability is summed over every possible sample of n draws from the finite family, "
-        "so the verdict is certain. n is the largest up to 64 with at most 5000 different samples; delta is 1/2, where "
+        "so the verdict is certain. n is the largest up to 64 with at most 1000 different samples; delta is 1/2, where "
         "the statement asks most of so few draws."
     ),
     steps=None,

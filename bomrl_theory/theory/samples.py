@@ -15,13 +15,13 @@ from bomrl_theory.numbers import Array, Numbers, Numeric, SingularSystem
 from bomrl_theory.theory.constants import scalar
 from bomrl_theory.theory.measured import Measured
 
-LARGEST_SAMPLE, LARGEST_COUNT = 64, 5000
+LARGEST_SAMPLE, LARGEST_COUNT = 64, 1000
 DELTA = Fraction(1, 2)
 """Failure probability that is allowed: at the usual small ones so few draws never fail at all."""
 
 
 def sample_size(tasks: int) -> int:
-    """The largest n up to 64 with at most 5,000 different samples, and at least 2."""
+    """The largest n up to 64 with at most 1,000 different samples, and at least 2."""
     sizes = range(LARGEST_SAMPLE, 2, -1)
     return next((n for n in sizes if math.comb(n + tasks - 1, tasks - 1) <= LARGEST_COUNT), 2)
 
@@ -73,7 +73,7 @@ def failure_probability(m: Measured) -> Any:
     counts = samples(n, tasks)
     often = numbers.load(counts.astype(float))
     logarithm = numbers.log(numbers.full((1,), numbers.constant(2 / DELTA)))
-    largest = numbers.largest(m.largest_gap, 0)
+    largest = numbers.largest(m.largest_gap, 0, keepdims=True)
     missing = (w * gaps).sum() - numbers.dot(often, gaps[None]) / n - 7 * largest * logarithm / (3 * (n - 1))
     variance = numbers.full((len(counts),), m.model.zero)
     for one in range(tasks):
@@ -94,7 +94,8 @@ delta = scalar(
 )
 failure = scalar(
     "F",
-    "probability that n draws put mean + sqrt(2 var log(2/delta)/n) + 7 H log(2/delta)/(3(n-1)) below E gap",
+    "probability that n draws put mean + sqrt(2 var log(2/delta)/n) + 7 H log(2/delta)/(3(n-1)) below E gap; "
+    "n is the largest number up to 64 with at most 1000 different samples, and at least 2",
     "1",
     failure_probability,
     nonnegative=True,

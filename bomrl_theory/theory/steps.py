@@ -10,10 +10,15 @@ from bomrl_theory.theory.constants import Constant, per_state, per_task, scalar,
 from bomrl_theory.theory.measured import Measured
 
 
+def discounted(m: Measured, x: Numeric) -> Numeric:
+    """``gamma x``; exactly zero if gamma is, however little is known of x."""
+    return m.numbers.multiply(m.numbers.full(x.shape, m.model.gamma), x)
+
+
 def optimally_ahead(m: Measured, x: Shaped[Numeric, "T S"], n: int) -> Shaped[Numeric, "T S"]:
     """``(gamma P_{pi*})^n x``."""
     for _ in range(n):
-        x = m.numbers.multiply(m.model.gamma, m.ahead(x))
+        x = discounted(m, m.ahead(x))
     return x
 
 
@@ -30,7 +35,7 @@ def cost_of_steps(m: Measured) -> Shaped[Numeric, " T"]:
     total = m.numbers.full(m.star.J.shape, m.model.zero)
     for step in m.steps:
         worst = m.numbers.largest(values([eta_phi], step)["eta_phi"], -1)
-        total = m.numbers.multiply(m.model.gamma, total + worst / (1 - m.model.gamma))
+        total = discounted(m, total + worst / (1 - m.model.gamma))
     return total
 
 

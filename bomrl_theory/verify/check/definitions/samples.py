@@ -32,9 +32,9 @@ def _delta(x: Facts) -> Number:
 
 
 def _draws(tasks: int) -> int:
-    """The largest number up to 64 of which there are at most 5000 different samples, and at least 2."""
+    """The largest number up to 64 of which there are at most 1000 different samples, and at least 2."""
     n = 2
-    while n < 64 and math.comb(n + tasks, n + 1) <= 5000:
+    while n < 64 and math.comb(n + tasks, n + 1) <= 1000:
         n += 1
     return n
 
@@ -51,7 +51,8 @@ def _samples(n: int, places: int) -> Iterator[list[int]]:
 @defines(
     "F",
     "case",
-    "probability that n draws put mean + sqrt(2 var log(2/delta)/n) + 7 H log(2/delta)/(3(n-1)) below E gap",
+    "probability that n draws put mean + sqrt(2 var log(2/delta)/n) + 7 H log(2/delta)/(3(n-1)) below E gap; "
+    "n is the largest number up to 64 with at most 1000 different samples, and at least 2",
 )
 def _failure(x: Facts) -> Number:
     """Sample by sample, with the variance from its definition."""
