@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import cvxpy as cp
@@ -14,6 +15,7 @@ from scipy.optimize import minimize
 from strategies import cases
 
 from bomrl_theory.adapt.adapt import adapt, algorithm_named, algorithms
+from bomrl_theory.adapt.sampled import LONGEST, SAMPLES, estimated_values, horizon
 from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.numbers import FLOATS, Array
@@ -21,6 +23,7 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import SMALLEST
 from bomrl_theory.tasks.random_dense import random_dense
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.small import late_reward
 from bomrl_theory.theory.theorem import ADAPTING
 
 REGULARISED = ("kl-prior", "kl-posterior", "euclidean")
@@ -363,3 +366,51 @@ def test_halving_takes_each_step_with_half_the_lambda() -> None:
     policies = adapt(family, random_policy(4, family), "kl-posterior-halving", 0.75, steps=3).policies
     for k, weight in enumerate((0.75, 0.375, 0.1875)):
         assert np.array_equal(policies[k + 1], adapt(family, policies[k][0], "kl-posterior", weight).policies[-1])
+
+
+# --- sampled action values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gamma", "steps"), [("0", 1), ("1/4096", 1), ("1/2", 10), ("9/10", LONGEST), ("999/1000", LONGEST)]
+)
+def test_returns_are_cut_when_little_is_left(gamma: str, steps: int) -> None:
+    """The smallest number of rewards after which the discount is below 1/1000, and never more than the longest."""
+    assert horizon(Fraction(gamma)) == steps
+    assert steps == LONGEST or float(Fraction(gamma)) ** steps <= 1e-3
+
+
+def test_estimate_without_chance_is_the_cut_return() -> None:
+    """Deterministic moves, one reward: what follows is not seen."""
+    family = late_reward()
+    with FLOATS.activated():
+        phi = evaluation(family, np.ones((3, 2)))
+        assert np.array_equal(estimated_values(phi), family.r)
+        assert phi.Q[0, 0] == pytest.approx([1, -1 + 1 / 1024])
+
+
+def test_estimates_have_the_mean_and_the_spread_of_sampled_returns() -> None:
+    """Errors average out over many pairs, and have the size of 1/sqrt(samples); both sides of it are tested."""
+    family = dense(3, tasks=40, gamma="1/2")
+    phi = random_policy(3, family)
+    with FLOATS.activated():
+        exact = evaluation(family, phi)
+        error = estimated_values(exact) - exact.Q
+        spread = np.sqrt(((exact.Q - exact.V[..., None]) ** 2).mean() + family.r.var())
+    assert abs(error.mean()) < 0.02 * spread
+    assert 0.1 < error.std() / spread * np.sqrt(SAMPLES) < 3
+
+
+def test_a_step_on_estimates_keeps_them_task_by_task() -> None:
+    """The step is the closed form on the estimate, and a case restricted to a task keeps that task's numbers."""
+    case = Case.new(dense(5, tasks=3, gamma="1/2"), random_policy(5, dense(5)), "kl-posterior-sampled", Fraction(1, 2))
+    estimate = case.adaptation.steps[-1].estimate
+    assert estimate is not None
+    phi = case.phi / case.phi.sum(axis=-1, keepdims=True)
+    expected = row_softmax(np.log(phi) + estimate / 0.5)
+    plus = case.adaptation.policies[-1]
+    assert plus / plus.sum(axis=-1, keepdims=True) == pytest.approx(expected, rel=1e-12)
+    part = case.restricted((2,)).adaptation
+    assert np.array_equal(part.steps[-1].estimate, estimate[[2]])  # pyright: ignore
+    assert np.array_equal(part.policies[-1], plus[[2]])
+    assert adapt(case.family, case.phi, "kl-posterior", 0.5).steps[-1].estimate is None

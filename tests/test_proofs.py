@@ -213,6 +213,28 @@ def test_corridor_examples() -> None:
 # --- section 4: the published form ----------------------------------------------------------------------
 
 
+def test_surrogate_error_needs_its_factor_for_arbitrary_policies() -> None:
+    """The example of proofs/surrogate_error.md: go to state 0 and lose there; the ratio is 1 - gamma."""
+    g = sp.Symbol("g", positive=True)
+    reward_of_going = 1 - g / (1 - g)
+    V_phi = (1 / (1 - g), sp.Integer(0))
+    Q = {"good": 1 + g * V_phi[0], "bad": g * V_phi[0], "go": reward_of_going + g * V_phi[0], "stay": g * V_phi[1]}
+    assert sp.simplify(Q["good"] - Q["bad"] - 1) == sp.simplify(Q["go"] - Q["stay"] - 1) == 0
+    change = reward_of_going - V_phi[1]  # pi earns nothing once it is in state 0
+    surrogate = (Q["go"] - V_phi[1]) / (1 - g)  # phi stays in state 1
+    bound = 2 * g / (1 - g) ** 2  # Delta = 1, and pi differs from phi everywhere
+    assert sp.simplify((surrogate - change) / bound - (1 - g)) == 0
+
+
+def test_gather_example_has_the_ratio_of_its_formula() -> None:
+    """(1+u)(1-u^2)/(2 sqrt 2 (1+u^2)) at u = 1/5, which small steps and a small discount approach."""
+    u = sp.Rational(1, 5)
+    formula = (1 + u) * (1 - u**2) / (2 * sp.sqrt(2) * (1 + u**2))
+    theorem = theorem_named("surrogate_error_kl")
+    (verdict,) = judge(theorem, theorem.witness())
+    assert verdict.ratio == pytest.approx(float(formula), rel=5e-3)
+
+
 def test_optimal_advantages_are_bounded_by_the_meta_policys() -> None:
     """max(V* - Q*) <= A_max (2-gamma)/(1-gamma) on random tasks, and not much less at the best of them."""
     rng = np.random.default_rng(2)

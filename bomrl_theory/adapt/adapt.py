@@ -55,6 +55,10 @@ class Adaptation:
     policies: Float64[Array, "K T S A"]
     steps: tuple[Step, ...]
 
+    def of_tasks(self, chosen: list[int]) -> Adaptation:
+        """The same adaptation on some of its tasks."""
+        return Adaptation(self.policies[:, chosen], tuple(step.of_tasks(chosen) for step in self.steps))
+
     @property
     def status(self) -> str:
         """ "solved" when every step was."""

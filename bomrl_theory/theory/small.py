@@ -112,3 +112,58 @@ def wait_then_hold(gamma: Any = 1 - Fraction(1, 2**40), patience: int = 2**26) -
     P = [[[[patience - 1, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 1]], [[0, 0, 1], [0, 0, 1]]]]
     r = [[[0, 0], [1, 0], [0, 0]]]
     return TaskFamily.new(P, r, gamma, [1, 0, 0], name="wait-then-hold", row_weights=True)
+
+
+def choose_once(gamma: Any = Fraction(9, 10)) -> TaskFamily:
+    """State 0: arm 0 pays 1, arm 1 pays 0, and both lead to the absorbing state 1, where nothing is to be chosen."""
+    P = [[[[0, 1], [0, 1]], [[0, 1], [0, 1]]]]
+    r = [[[1, 0], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="choose-once")
+
+
+def late_choice(gamma: Any = Fraction(9, 10)) -> TaskFamily:
+    """States 0 to 3 lead on by either action; in state 4 arm 0 pays 1 and arm 1 nothing, and state 5 is the end."""
+    following = [1, 2, 3, 4, 5, 5]
+    P = [[[[float(z == following[x]) for z in range(6)]] * 2 for x in range(6)]]
+    r = [[[0, 0], [0, 0], [0, 0], [0, 0], [1, 0], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0, 0, 0, 0, 0], name="late-choice")
+
+
+def fork(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+    """State 0: right (reward 1/16) to state 1 or left to state 2, both for ever; state 1: win (reward 1) or nothing."""
+    P = [[[[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]]]
+    r = [[[Fraction(1, 16), 0], [1, 0], [0, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0, 0], name="fork")
+
+
+def go_or_wait() -> TaskFamily:
+    """State 0: go (no reward) to state 1, or wait (reward 3/512); state 1: win (reward 1) or nothing, for ever.
+
+    With discount 1/128 waiting looks better than going to whoever tosses a coin in state 1, and is worse.
+    """
+    P = [[[[0, 1], [1, 0]], [[0, 1], [0, 1]]]]
+    r = [[[0, Fraction(3, 512)], [1, 0]]]
+    return TaskFamily.new(P, r, Fraction(1, 128), [1, 0], name="go-or-wait")
+
+
+def gather(gamma: Any = Fraction(1, 1000)) -> TaskFamily:
+    """Two equally likely starts; the better action leads to state 0 from either, and earns 5 there and 1 in state 1."""
+    P = [[[[1, 0], [0, 1]], [[1, 0], [0, 1]]]]
+    r = [[[5, 0], [1, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 1], name="gather", row_weights=True)
+
+
+def opposite_arms(gamma: Any = Fraction(1, 2), *, weights: tuple[int, int] = (1, 1)) -> TaskFamily:
+    """Two tasks with one state; each pays 1 for the arm that the other does not pay for."""
+    P = [[[[1], [1]]]] * 2
+    return TaskFamily.new(P, [[[1, 0]], [[0, 1]]], gamma, [1], weights, name="opposite-arms")
+
+
+def late_reward() -> TaskFamily:
+    """State 0: left (pays nothing) to state 1, which pays 4095 for ever, or right (1/1024) to state 2, which costs it.
+
+    With discount 1/4096 what follows is worth 1 or -1, and a return that is cut after one reward does not see it.
+    """
+    P = [[[[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]]]
+    r = [[[0, Fraction(1, 1024)], [4095, 4095], [-4095, -4095]]]
+    return TaskFamily.new(P, r, Fraction(1, 4096), [1, 0, 0], name="late-reward")

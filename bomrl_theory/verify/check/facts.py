@@ -35,6 +35,7 @@ class CaseData:
         plus: adapted policies [T].
         steps: K.
         between: policies after every step but the last [K-1][T].
+        estimates: action values [T][S][A] that the last step used in place of Q^phi, if it estimated them.
     """
 
     tasks: list[Task]
@@ -46,6 +47,7 @@ class CaseData:
     lam: fmpq
     steps: int
     between: list[list[Policy]]
+    estimates: list[list[list[fmpq]]] | None = None
 
     def policy(self, which: str, tau: int) -> Policy:
         match which:
