@@ -33,7 +33,7 @@ TOLERANCES = {"dual": 1e-9, "cvxpy": 1e-5}
 """Largest KKT residual of a "solved" step, by method."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConstrainedStep(Step):
     """One constrained step on every task.
 

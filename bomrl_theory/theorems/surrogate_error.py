@@ -8,7 +8,7 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import Delta, g, gamma, improvement, nu_phi
 from bomrl_theory.theory.draws import SEVERAL_STEPS
 from bomrl_theory.theory.expression import over_states
-from bomrl_theory.theory.small import fork
+from bomrl_theory.theory.small import junction
 from bomrl_theory.theory.surrogate import TV, TV_max
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
 
@@ -39,7 +39,7 @@ THEOREM = Theorem(
     * TV_max.symbol
     * over_states(nu_phi.symbol * TV.symbol),
     constants=(improvement, nu_phi, g, gamma, Delta, TV_max, TV),
-    witness=lambda: Case.new(fork(), [[1, 2**40], [1, 2**40], [1, 1]], "kl-posterior", Fraction(1, 1024)),
+    witness=lambda: Case.new(junction(), [[1, 2**40], [1, 2**40], [1, 1]], "kl-posterior", Fraction(1, 1024)),
     tightness=0.4999,
     proof="proofs/surrogate_error.md",
     notes="pi is the adapted policy after any number of steps. The maximum runs over states that phi visits.",

@@ -6,7 +6,7 @@ from bomrl_theory.theorems.surrogate_error import ERROR
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import Delta, g, gamma, improvement, nu_phi
 from bomrl_theory.theory.expression import largest_over_states, over_states
-from bomrl_theory.theory.small import fork
+from bomrl_theory.theory.small import junction
 from bomrl_theory.theory.steps import lost
 from bomrl_theory.theory.surrogate import TV, TV_max
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
@@ -29,7 +29,7 @@ THEOREM = Theorem(
     * (Delta.symbol * TV_max.symbol + largest_over_states(lost.symbol))
     * over_states(nu_phi.symbol * TV.symbol),
     constants=(improvement, nu_phi, g, gamma, Delta, TV_max, TV, lost),
-    witness=lambda: Case.new(fork(), [[1, 2**40], [1, 2**40], [1, 1]], "kl-posterior", Fraction(1, 1024)),
+    witness=lambda: Case.new(junction(), [[1, 2**40], [1, 2**40], [1, 1]], "kl-posterior", Fraction(1, 1024)),
     tightness=0.9999,
     proof="proofs/surrogate_error_improving.md",
     notes=(

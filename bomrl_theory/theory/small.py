@@ -39,11 +39,6 @@ def two_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     return TaskFamily.new([[[[1], [1]]]], [[[1, 0]]], gamma, [1], name="two-arms")
 
 
-def opposite_arms(gamma: Any = Fraction(1, 2)) -> TaskFamily:
-    """Two tasks of one state: arm 0 pays 1 in the first, arm 1 in the second, the other arm nothing."""
-    return TaskFamily.new([[[[1], [1]]]] * 2, [[[1, 0]], [[0, 1]]], gamma, [1], name="opposite-arms")
-
-
 def hold_or_fall(gamma: Any = Fraction(99, 100)) -> TaskFamily:
     """State 0: hold (reward 1) or fall (reward -1) to the absorbing state 1, which costs 1 for ever."""
     P = [[[[1, 0], [0, 1]], [[0, 1], [0, 1]]]]
@@ -129,11 +124,11 @@ def late_choice(gamma: Any = Fraction(9, 10)) -> TaskFamily:
     return TaskFamily.new(P, r, gamma, [1, 0, 0, 0, 0, 0], name="late-choice")
 
 
-def fork(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+def junction(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     """State 0: right (reward 1/16) to state 1 or left to state 2, both for ever; state 1: win (reward 1) or nothing."""
     P = [[[[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]]]
     r = [[[Fraction(1, 16), 0], [1, 0], [0, 0]]]
-    return TaskFamily.new(P, r, gamma, [1, 0, 0], name="fork")
+    return TaskFamily.new(P, r, gamma, [1, 0, 0], name="junction")
 
 
 def go_or_wait() -> TaskFamily:
