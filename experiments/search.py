@@ -1,7 +1,7 @@
 """The worst case of every registered theorem: how tight each bound is, by certified verdicts.
 
-Regenerates results/search/search.json: for each theorem the best certified left/bound and the case in exact numbers, and
-how it compares with the theorem's own witness.
+Regenerates results/search/search.json: for each theorem the best certified left/bound with its case in exact numbers,
+beside the ratio of the theorem's own witness.
 
     python experiments/search.py [THEOREM ...] [-o results/search] [--seconds 60] [--seed 0]
 """
@@ -20,7 +20,7 @@ from bomrl_theory.verify.search import Search, Settings
 from bomrl_theory.verify.verdict import judge
 
 OUTPUT = Path("results/search")
-SIZES = ((2, None), (3, 1))
+SIZES = ((2, 1), (3, 1), (2, None))
 """States, and tasks (None: two where the theorem is about the family)."""
 
 

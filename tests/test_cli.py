@@ -271,7 +271,7 @@ def test_bad_arguments(bomrl: Bomrl, tmp_path: Path, arguments: tuple[str, ...],
 
 
 def test_search_contract(bomrl: Bomrl, tmp_path: Path) -> None:
-    """``search --json`` has the promised keys; what it saves replays to the same verdict, and a search resumes from it."""
+    """``search --json`` has the promised keys; what it saves replays to the same numbers, and is resumed from."""
     arguments = ("search", "no_adaptation", "--starts", "1", "--states", "1", "--gamma", "1/2", "-o", "worst.json")
     code, out, err = bomrl(*arguments, "--json")
     result = json.loads(out)
