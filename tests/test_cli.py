@@ -265,6 +265,14 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
         (("verify", "--counterexamples", "truncated.json/x"), "cannot write truncated.json/x"),
         (("report", "-o", "truncated.json/x"), "truncated.json: Not a directory"),
         (("report", "-o", "full"), "full"),
+        (("search", "coverag"), "did you mean coverage-v1"),
+        (("search", "coverage", "--states", "0"), "--states 0"),
+        (("search", "coverage", "--gamma", "1"), "gamma = 1 is outside [0, 1)"),
+        (("search", "coverage", "--lambda", "2..1"), "--lambda 2..1"),
+        (("search", "coverage", "--algorithm", "kl-prio"), "did you mean kl-prior"),
+        (("search", "coverage", "--algorithm", "kl-prior"), "speaks about kl-posterior"),
+        (("search", "coverage", "--resume", "family.json"), "family.json is not a case file"),
+        (("search", "coverage", "-o", "truncated.json/x"), "cannot write truncated.json"),
         (("evaluate", "family.json", "--algorithm", "kl-postrior", "--lambda", "1"), "did you mean kl-posterior"),
         (("evaluate", "family.json", "--algorithm", "kl-prior", "--lambda", "0"), "lambda = 0 must be positive"),
         (
@@ -305,6 +313,25 @@ def test_bad_arguments(bomrl: Bomrl, tmp_path: Path, arguments: tuple[str, ...],
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_search_contract(bomrl: Bomrl, tmp_path: Path) -> None:
+    """``search --json`` has the promised keys; what it saves replays to the same numbers, and is resumed from."""
+    arguments = ("search", "no_adaptation", "--starts", "1", "--states", "1", "--gamma", "1/2", "-o", "worst.json")
+    code, out, err = bomrl(*arguments, "--json")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    assert {"id", "ratio", "violated", "best", "simple", "candidates", "finished", "seed", "exit_code"} <= set(result)
+    assert result["ratio"] >= 0.999
+    assert result["simple"]["gamma"] == "1/2"
+    code, out, _ = bomrl("verify", "--replay", "worst.json", "--json")
+    assert (code, json.loads(out)["verdicts"][0]["left"]) == (0, result["simple"]["left"])
+    code, out, _ = bomrl(*arguments, "--resume", "worst.json")
+    assert code == 0
+    assert "HOLDS with left/bound" in out
+    assert "cannot be lowered by more than" in out
+    assert "replay: bomrl verify --replay worst.json" in out
+    assert list(tmp_path.iterdir()) == [tmp_path / "worst.json"]
+
+
 def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     """click's own errors keep exit code 2."""
     code, _, err = bomrl("evaluate", "bandit", "--algorithm", "none")
@@ -312,7 +339,7 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "evaluate", "report", "list", "show"])
+@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "report", "list", "show"])
 def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
     """Every command's help carries examples of itself."""
     code, out, _ = bomrl(command, "--help")

@@ -71,7 +71,7 @@ def _round_cases(theorem: Theorem, case: Case) -> Iterator[Case]:
                 promising += sorted(cases, key=complexity)[:1]
         certified = [c for c in sorted(promising, key=complexity)[:TRIED] if violation(theorem, c) is not None]
         if certified:
-            yield min((_shrunk(theorem, c) for c in certified[:3]), key=complexity)
+            yield _shrunk(theorem, certified[0])
             return
 
 

@@ -43,6 +43,8 @@ ROUNDED = ("P", "r", "rho", "phi")
 SMALLEST_POPULATION, LARGEST_POPULATION = 64, 1024
 CLOSE = 1e-9
 """A ratio this close to 1 may be given up for simpler numbers; otherwise two per cent of the distance to 1."""
+WELL_SERVED = 5
+"""Under a time limit a start may take this share of what is left: few starts that converge beat many that do not."""
 SIMPLIFICATION = 1500
 """Variants judged at most to make the best case readable."""
 
@@ -332,7 +334,7 @@ class Search:
         share = None
         if settings.seconds is not None:
             left = settings.seconds - (time.perf_counter() - self._began)
-            share = time.perf_counter() + left / (settings.starts - start)
+            share = time.perf_counter() + left / min(settings.starts - start, WELL_SERVED)
 
         def cost(x: Float64[Array, "d N"]) -> Float64[Array, " N"]:
             candidates = self.space.decode(x.T, gamma, lam, algorithm, self.steps)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
-from math import gcd, lcm
+from math import gcd
 
 import numpy as np
 
@@ -67,9 +67,11 @@ def shrunk(case: Case, shows: Callable[[Case], bool], *, budget: int = BUDGET) -
             while again:
                 again = False
                 for variant in variants(best):
-                    simpler = complexity(variant)
                     name = _fingerprint(variant)
-                    if simpler >= cost or name in tried or len(tried) >= budget:
+                    if name in tried or len(tried) >= budget:
+                        continue
+                    simpler = complexity(variant)
+                    if simpler >= cost:
                         continue
                     tried.add(name)
                     if shows(variant):
@@ -85,16 +87,17 @@ def complexity(case: Case) -> tuple[int, ...]:
     """Tasks, states, actions and steps, in this order; then what it takes to write down all numbers."""
     family = case.family
     rows = [*family.P.reshape(-1, family.states), *family.rho, family.weights, *case.phi]
-    numbers = sum(_cost(Fraction(x)) for row in rows for x in whole_weights(row))
-    numbers += sum(_cost(Fraction(float(x))) for x in family.r.flat) + _cost(case.lam) + _cost(family.gamma)
+    numbers = sum(_whole_cost(x) for row in rows for x in whole_weights(row))
+    numbers += sum(_cost(*x.as_integer_ratio()) for x in family.r.ravel().tolist())
+    numbers += sum(_cost(x.numerator, x.denominator) for x in (case.lam, family.gamma))
     return family.tasks, family.states, family.actions, case.steps, numbers
 
 
 def whole_weights(row: Array) -> list[int]:
     """The smallest whole numbers in the same exact proportions."""
-    exact = [Fraction(float(x)) for x in row]
-    scale = lcm(*(x.denominator for x in exact))
-    whole = [int(x * scale) for x in exact]
+    ratios = [x.as_integer_ratio() for x in row.tolist()]
+    scale = max(below for _, below in ratios)  # denominators of doubles are powers of two
+    whole = [above * (scale // below) for above, below in ratios]
     return [x // (gcd(*whole) or 1) for x in whole]
 
 
@@ -119,9 +122,9 @@ def _tidied(case: Case) -> Iterator[Case]:
     )
 
 
-def _cost(x: Fraction) -> int:
-    """Nothing for 0, little for 1 and powers of two, more for more digits and for fractions."""
-    return _whole_cost(x.numerator) + (_whole_cost(x.denominator) if x.denominator > 1 else 0) + (x < 0)
+def _cost(above: int, below: int) -> int:
+    """Of a fraction: nothing for 0, little for 1 and powers of two, more for more digits."""
+    return _whole_cost(above) + (_whole_cost(below) if below > 1 else 0) + (above < 0)
 
 
 def _whole_cost(x: int) -> int:
