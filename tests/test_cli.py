@@ -249,6 +249,7 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
     [
         (("verify", "contraction_kl_posteriori"), "did you mean contraction_kl_posterior-v1"),
         (("list", "--topic", "adaption"), "did you mean adaptation"),
+        (("list", "--order", "--algorithms"), "leave one of the two out"),
         (("list", "--topic", "adaptation", "--families"), "leave one of the two out"),
         (("show", "coverag"), "did you mean coverage-v1"),
         (("verify", "--cases", "0"), "--cases 0"),
