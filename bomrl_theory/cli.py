@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
     from bomrl_theory.theory.theorem import Theorem
+    from bomrl_theory.verify.admissible import Admissible
     from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
     from bomrl_theory.verify.order import Relation
@@ -279,6 +280,39 @@ def check(file: Path, as_json: bool) -> None:
     else:
         _print_check(file, result)
     _exit(result.exit_code)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl constants contraction_kl_posterior
+bomrl constants task_variance --cases 200 --seed 1 --json
+bomrl constants my_bound.py""",
+)
+@click.argument("theorem", metavar="THEOREM|FILE.py")
+@click.option("--cases", type=click.IntRange(1), default=60, show_default=True, help="Random families in the corpus.")
+@seed_option
+@json_option
+def constants(theorem: str, cases: int, seed: int, as_json: bool) -> None:
+    """By how much might a bound's constants be lowered?
+
+    A linear program finds the smallest constants, in the mean of new over derived bound, with which the bound
+    still holds on a corpus: the theorem's witness, its probes and random families. They are rounded up and
+    every verdict is decided again, certified. This is no theorem: it shows which terms have room for
+    improvement, and the binding cases show which have none. Needs the extra lp.
+    """
+    import numpy as np
+
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.admissible import admissible
+    from bomrl_theory.verify.random_cases import random_cases
+
+    _check_seed(seed)
+    chosen = theorem_named(theorem)
+    found = admissible(chosen, random_cases(np.random.SeedSequence(seed), cases, chosen.draws))
+    if as_json:
+        _print_json(_constants_json(found, cases, seed))
+    else:
+        _print_constants(found, cases, seed)
 
 
 @cli.command(
@@ -636,6 +670,45 @@ def _print_order(known: list[Relation], cases: int, seed: int) -> None:
     if len(incomparable) > SHOWN_FINDINGS:
         console.print(f"... and {len(incomparable) - SHOWN_FINDINGS} more pairs (--json lists them all)")
     console.print(f"{len(known) // 2} comparable pairs; {cases} random families, seed {seed}", highlight=False)
+
+
+def _constants_json(found: Admissible, cases: int, seed: int) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl constants --json``."""
+    from bomrl_theory.report.notation import expression_latex
+    from bomrl_theory.report.plain_text import plain_text
+
+    return {
+        "id": found.theorem.id,
+        "terms": [
+            {"term": plain_text(expression_latex(term)), "derived": 1, "admissible": str(c), "value": float(c)}
+            for term, c in zip(found.terms, found.constants, strict=True)
+        ],
+        "mean_of_new_over_derived": found.mean,
+        "mean_of_left_over_derived": found.attainable,
+        "binding": [{"case": b.describe(), "price": b.price} for b in found.binding],
+        "families": cases,
+        "seed": seed,
+        "cases": found.cases,
+        "verdicts": found.verdicts,
+        "certified": True,
+        "theorem": False,
+    }
+
+
+def _print_constants(found: Admissible, cases: int, seed: int) -> None:
+    details = _constants_json(found, cases, seed)
+    console = _console()
+    console.print(f"[bold]{found.theorem.id}[/]  {found.theorem.title}", highlight=False)
+    _print_table([{"derived": 1, "admissible here": f"{t['value']:.6f}", "term": t["term"]} for t in details["terms"]])
+    lines = [
+        f"mean of new over derived bound {found.mean:.4f}; no constants can go below {found.attainable:.4f}, "
+        "the mean of left side over derived bound",
+        *(f"binding: {binding.describe()} (price {binding.price:.3g})" for binding in found.binding[:5]),
+        f"certified on {found.verdicts} verdicts ({found.cases} cases; {cases} random families, seed {seed}); "
+        "no theorem: another case may need more",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
