@@ -25,8 +25,10 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
 
     from bomrl_theory.theory.case import Case
     from bomrl_theory.theory.theorem import Theorem
+    from bomrl_theory.verify.admissible import Admissible
     from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
+    from bomrl_theory.verify.order import Relation
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
     from bomrl_theory.verify.search import Found, Progress
     from bomrl_theory.verify.verdict import Verdict
@@ -375,21 +377,75 @@ def check(file: Path, as_json: bool) -> None:
 
 
 @cli.command(
+    cls=_Examples,
+    epilog="""bomrl constants contraction_kl_posterior
+bomrl constants task_variance --cases 200 --seed 1 --json
+bomrl constants my_bound.py""",
+)
+@click.argument("theorem", metavar="THEOREM|FILE.py")
+@click.option("--cases", type=click.IntRange(1), default=60, show_default=True, help="Random families in the corpus.")
+@seed_option
+@json_option
+def constants(theorem: str, cases: int, seed: int, as_json: bool) -> None:
+    """By how much might a bound's constants be lowered?
+
+    A linear program finds the smallest constants, in the mean of new over derived bound, with which the bound
+    still holds on a corpus: the theorem's witness, its probes and random families. They are rounded up and
+    every verdict is decided again, certified. This is no theorem: it shows which terms have room for
+    improvement, and the binding cases show which have none. Needs the extra lp.
+    """
+    import numpy as np
+
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.admissible import admissible
+    from bomrl_theory.verify.random_cases import random_cases
+
+    _check_seed(seed)
+    chosen = theorem_named(theorem)
+    found = admissible(chosen, random_cases(np.random.SeedSequence(seed), cases, chosen.draws))
+    if as_json:
+        _print_json(_constants_json(found, cases, seed))
+    else:
+        _print_constants(found, cases, seed)
+
+
+@cli.command(
     "list",
     cls=_Examples,
     epilog="""bomrl list
 bomrl list --topic "surrogate bounds"
+bomrl list --order --cases 100
 bomrl list --json
 bomrl list --families""",
 )
 @json_option
+@click.option(
+    "--order",
+    is_flag=True,
+    help="Instead: which bound is at most which other, proved or searched on --cases random families.",
+)
+@click.option("--cases", type=click.IntRange(1), default=50, show_default=True, help="Families that --order draws.")
+@seed_option
 @click.option("--topic", metavar="TOPIC", help="Only this topic; its first letters are enough.")
 @click.option("--families", "what", flag_value="families", help="List the task families instead.")
 @click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
-def list_(as_json: bool, topic: str | None, what: str | None) -> None:
-    """List the registered theorems by topic, each with its status and how its statement was obtained."""
-    if what is not None and topic is not None:
-        raise BomrlError(f"--topic chooses theorems, not {what}; leave one of the two out")
+def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, what: str | None) -> None:
+    """List the registered theorems by topic, each with its status and how its statement was obtained.
+
+    With --order: the partial order of the bounds on the same quantity. "proved" holds on every case;
+    "never contradicted" held on every case that was drawn, and is not proved.
+    """
+    for option, given in (("--topic", topic is not None), ("--order", order)):
+        if what is not None and given:
+            raise BomrlError(f"{option} is about theorems, not {what}; leave one of the two out")
+    if order:
+        _check_seed(seed)
+        known = _relations(_of_topic(topic), cases, seed)
+        if as_json:
+            _print_json([_relation_json(relation) for relation in known])
+        else:
+            _print_order(known, cases, seed)
+        return
     if what == "families":
         from bomrl_theory.tasks.catalogue import describe
 
@@ -432,11 +488,13 @@ def show(theorem: str, as_json: bool) -> None:
 
     from bomrl_theory.report.notation import claim_latex
     from bomrl_theory.report.plain_text import plain_text
-    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.theory.registry import registry, theorem_named
+    from bomrl_theory.verify.order import dominating
     from bomrl_theory.verify.verdict import judge
 
     chosen = theorem_named(theorem)
     (witness, *_) = judge(chosen, chosen.witness(), precise=True)
+    smaller, larger = dominating(chosen, list(registry().values()))
     details = {
         "id": chosen.id,
         "title": chosen.title,
@@ -468,6 +526,8 @@ def show(theorem: str, as_json: bool) -> None:
             "bound": witness.exact[1],
             "ratio": witness.ratio,
         },
+        "at_least": [theorem.id for theorem in smaller],
+        "at_most": [theorem.id for theorem in larger],
         "proof": chosen.proof,
         "notes": chosen.notes,
     }
@@ -634,6 +694,128 @@ def _print_list(theorems: list[Theorem]) -> None:
     counts = Counter(theorem.status for theorem in theorems)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
+
+
+def _relations(theorems: list[Theorem], cases: int, seed: int) -> list[Relation]:
+    """Every comparable pair, judged on the witnesses, the probes and random families."""
+    import numpy as np
+
+    from bomrl_theory.verify.order import relations
+    from bomrl_theory.verify.random_cases import random_cases
+    from bomrl_theory.verify.run import draws_of, verify
+
+    known = [make() for theorem in theorems for make in (theorem.witness, *theorem.probes)]
+    drawn = random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems))
+    with _progress("comparing", cases) as advance:
+        seen: set[str] = set()
+
+        def on_case(case: Any) -> None:
+            if case.origin not in seen:
+                seen.add(case.origin)
+                advance(case.origin)
+
+        run = verify(theorems, [*known, *drawn], on_case=on_case)
+    return relations(run)
+
+
+def _relation_json(relation: Relation) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl list --order --json``."""
+    against = relation.against
+    return {
+        "smaller": relation.first.id,
+        "larger": relation.second.id,
+        "status": relation.status,
+        "cases": {"below": relation.below, "above": relation.above, "equal_or_unclear": relation.unclear},
+        "refuted_by": None
+        if against is None
+        else {
+            "case": against.case.describe(),
+            "task": against.task,
+            "smaller": against.smaller,
+            "larger": against.larger,
+        },
+    }
+
+
+def _print_order(known: list[Relation], cases: int, seed: int) -> None:
+    """The Hasse diagram, line by line, and what cannot be ordered."""
+    from bomrl_theory.verify.order import covering
+
+    console = _console()
+    lines = covering(known)
+    equal = {
+        (line.first.id, line.second.id)
+        for line in lines
+        for other in lines
+        if line.status == other.status == "proved" and (line.first, line.second) == (other.second, other.first)
+    }
+    width = max((len(line.first.id) for line in lines), default=0)
+    for line in sorted(lines, key=lambda line: (line.status != "proved", line.second.id, line.first.id)):
+        if (line.first.id, line.second.id) in equal and line.first.id > line.second.id:
+            continue
+        sign = "=" if (line.first.id, line.second.id) in equal else "≤"
+        how = "proved" if line.status == "proved" else f"not proved; never contradicted, smaller on {line.below} cases"
+        if line.first.status == "refuted" or line.second.status == "refuted":
+            how += " (one of the two is refuted as a bound)"
+        console.print(f"{line.first.id:<{width}} {sign} {line.second.id}: {how}", highlight=False, soft_wrap=True)
+    incomparable = [
+        (relation, other)
+        for index, relation in enumerate(known)
+        for other in known[index + 1 :]
+        if relation.status == other.status == "refuted"
+        and (relation.first, relation.second) == (other.second, other.first)
+    ]
+    if incomparable:
+        console.print("\nNeither is always the smaller one; the smallest case for either side:", highlight=False)
+    for relation, other in incomparable[:SHOWN_FINDINGS]:
+        console.print(f"{relation.first.id} and {relation.second.id}", highlight=False, soft_wrap=True)
+        for one in (other, relation):
+            if one.against is not None:
+                console.print(
+                    f"  {one.second.id} < {one.first.id} on {one.against.describe()}", highlight=False, soft_wrap=True
+                )
+    if len(incomparable) > SHOWN_FINDINGS:
+        console.print(f"... and {len(incomparable) - SHOWN_FINDINGS} more pairs (--json lists them all)")
+    console.print(f"{len(known) // 2} comparable pairs; {cases} random families, seed {seed}", highlight=False)
+
+
+def _constants_json(found: Admissible, cases: int, seed: int) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl constants --json``."""
+    from bomrl_theory.report.notation import expression_latex
+    from bomrl_theory.report.plain_text import plain_text
+
+    return {
+        "id": found.theorem.id,
+        "terms": [
+            {"term": plain_text(expression_latex(term)), "derived": 1, "admissible": str(c), "value": float(c)}
+            for term, c in zip(found.terms, found.constants, strict=True)
+        ],
+        "mean_of_new_over_derived": found.mean,
+        "mean_of_left_over_derived": found.attainable,
+        "binding": [{"case": b.describe(), "price": b.price} for b in found.binding],
+        "families": cases,
+        "seed": seed,
+        "cases": found.cases,
+        "verdicts": found.verdicts,
+        "certified": True,
+        "theorem": False,
+    }
+
+
+def _print_constants(found: Admissible, cases: int, seed: int) -> None:
+    details = _constants_json(found, cases, seed)
+    console = _console()
+    console.print(f"[bold]{found.theorem.id}[/]  {found.theorem.title}", highlight=False)
+    _print_table([{"derived": 1, "admissible here": f"{t['value']:.6f}", "term": t["term"]} for t in details["terms"]])
+    lines = [
+        f"mean of new over derived bound {found.mean:.4f}; no constants can go below {found.attainable:.4f}, "
+        "the mean of left side over derived bound",
+        *(f"binding: {binding.describe()} (price {binding.price:.3g})" for binding in found.binding[:5]),
+        f"certified on {found.verdicts} verdicts ({found.cases} cases; {cases} random families, seed {seed}); "
+        "no theorem: another case may need more",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
@@ -918,6 +1100,15 @@ def _print_theorem(details: dict[str, Any]) -> None:
     witness = details["witness"]
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")
+    equal = [other for other in details["at_least"] if other in details["at_most"]]
+    for label, others in (
+        ("equals", equal),
+        ("dominated", [other for other in details["at_least"] if other not in equal]),
+        ("dominates", [other for other in details["at_most"] if other not in equal]),
+    ):
+        how = {"equals": "equals", "dominated": "is never below", "dominates": "is never above"}[label]
+        if others:
+            line(label, f"this bound {how} that of {', '.join(others)} where both apply (proved symbolically)")
     line("proof", details["proof"])
     line("notes", details["notes"])
     _print_table(details["constants"])

@@ -249,6 +249,9 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
     [
         (("verify", "contraction_kl_posteriori"), "did you mean contraction_kl_posterior-v1"),
         (("list", "--topic", "adaption"), "did you mean adaptation"),
+        (("constants", "performance_difference"), "is an identity"),
+        (("constants", "coverag"), "did you mean coverage-v1"),
+        (("list", "--order", "--algorithms"), "leave one of the two out"),
         (("list", "--topic", "adaptation", "--families"), "leave one of the two out"),
         (("show", "coverag"), "did you mean coverage-v1"),
         (("verify", "--cases", "0"), "--cases 0"),
@@ -339,7 +342,7 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "report", "list", "show"])
+@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "report", "constants", "list", "show"])
 def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
     """Every command's help carries examples of itself."""
     code, out, _ = bomrl(command, "--help")

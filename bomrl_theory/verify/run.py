@@ -61,7 +61,7 @@ class TheoremResult:
     def smallest_violated(self) -> tuple[Case, Verdict] | None:
         """The violated case with the fewest tasks, states and actions; the first of equals."""
         violated = (record for record in self.records if record[1].outcome is Outcome.VIOLATED)
-        return min(violated, key=lambda record: _size(record[0]), default=None)
+        return min(violated, key=lambda record: size(record[0]), default=None)
 
     @property
     def counterexample(self) -> tuple[Case, Verdict] | None:
@@ -114,7 +114,8 @@ class TheoremResult:
         return ExitCode.EXPECTED
 
 
-def _size(case: Case) -> tuple[int, int, int]:
+def size(case: Case) -> tuple[int, int, int]:
+    """Tasks, states, actions: what makes a case small."""
     return case.family.tasks, case.family.states, case.family.actions
 
 
