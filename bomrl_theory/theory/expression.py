@@ -34,9 +34,10 @@ class Largest(sp.Function):
 
     nargs = 2
 
-    def _latex(self, printer: LatexPrinter) -> str:
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
         body, index = self.args
-        return rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        text = rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
 def over_states(expression: Expr) -> Expr:
