@@ -346,7 +346,7 @@ def test_bad_cases(arguments: dict[str, Any], error: type[Exception], message: s
 
 def test_every_algorithm_is_a_file_and_named() -> None:
     """Discovery finds the common algorithms and the special ones, and nothing unnamed."""
-    assert set(algorithms()) == {"none", *ADAPTING, "wrong-task", "kl-posterior-halving"}
+    assert set(algorithms()) == {"none", *ADAPTING, "wrong-task", "kl-posterior-halving", "online-average"}
     assert all(algorithm.label and algorithm.summary for algorithm in algorithms().values())
 
 
@@ -414,3 +414,14 @@ def test_a_step_on_estimates_keeps_them_task_by_task() -> None:
     assert np.array_equal(part.steps[-1].estimate, estimate[[2]])  # pyright: ignore
     assert np.array_equal(part.policies[-1], plus[[2]])
     assert adapt(case.family, case.phi, "kl-posterior", 0.5).steps[-1].estimate is None
+
+
+def test_online_average_starts_each_task_from_the_optima_before_it() -> None:
+    """Three one-state tasks with optimal arms 0, 0, 1: a prior count of phi, then one count a task."""
+    arms = [[1, 0], [1, 0], [0, 1]]
+    family = TaskFamily.new([[[[1], [1]]]] * 3, [[row] for row in arms], 0.5, [1])
+    policies = adapt(family, np.array([[0.25, 0.75]]), "online-average", 0.5, steps=2).policies
+    assert np.allclose(policies[1][:, 0, 0], [0.25, 1.25 / 2, 2.25 / 3], atol=0, rtol=1e-15)
+    for task in range(3):
+        step = adapt(family, policies[1][task], "kl-posterior", 0.5).policies[-1]
+        assert np.array_equal(policies[2][task], step[task])

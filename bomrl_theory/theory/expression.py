@@ -39,9 +39,10 @@ class Largest(sp.Function):
         """A number is its own maximum."""
         return args[0] if args[0].is_Number else None
 
-    def _latex(self, printer: LatexPrinter) -> str:
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
         body, index = self.args
-        return rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        text = rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
 def over_states(expression: Expr) -> Expr:

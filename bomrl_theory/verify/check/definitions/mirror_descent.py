@@ -53,7 +53,7 @@ def _nonuniform(x: Facts) -> Number:
     return fmpq(sum(probability != row[0] for row in x.case.phi for probability in row))
 
 
-def _short_of_optimum(x: Facts, tau: int, k: int) -> Number:
+def short_of_optimum(x: Facts, tau: int, k: int) -> Number:
     """What step k misses of ``<pi* - pi_(k+1), Q^(k)> <= lambda_k log(pi_(k+1)/pi_k)(a*)``, at worst."""
     start, end = x.along(tau, k), x.along(tau, k + 1)
     lam = x.case.lam / 2**k if x.case.algorithm == "kl-posterior-halving" else x.case.lam
@@ -65,7 +65,7 @@ def _short_of_optimum(x: Facts, tau: int, k: int) -> Number:
     return largest(missed)
 
 
-def _lost(x: Facts, tau: int, k: int) -> Number:
+def lost(x: Facts, tau: int, k: int) -> Number:
     """``max_s max(0, V^(k) - <pi_(k+1), Q^(k)>)``."""
     start, end = x.along(tau, k), x.along(tau, k + 1)
     return largest([ZERO, *(start.V[s] - end.average(s, start.Q[s]) for s in start.task.states)])
@@ -80,7 +80,7 @@ def _lost(x: Facts, tau: int, k: int) -> Number:
 def _drift(x: Facts, tau: int) -> Number:
     horizon = ONE / (ONE - x.case.tasks[tau].gamma)
     # 1 + gamma/(1-gamma) is the horizon.
-    costs = (_short_of_optimum(x, tau, k) + times(horizon + k, _lost(x, tau, k)) for k in range(x.case.steps))
+    costs = (short_of_optimum(x, tau, k) + times(horizon + k, lost(x, tau, k)) for k in range(x.case.steps))
     return total(costs)
 
 
@@ -90,7 +90,7 @@ def _drift(x: Facts, tau: int) -> Number:
     "sum_k [max_s (<pi* - pi_(k+1), Q^(k)> - lambda_k log(pi_(k+1)/pi_k)(a*))^+ + max_s (-<pi_(k+1), A^(k)>)^+]",
 )
 def _drift_sum(x: Facts, tau: int) -> Number:
-    return total(_short_of_optimum(x, tau, k) + _lost(x, tau, k) for k in range(x.case.steps))
+    return total(short_of_optimum(x, tau, k) + lost(x, tau, k) for k in range(x.case.steps))
 
 
 def _remaining(fewer: int) -> Callable[[Facts, int], Number]:
