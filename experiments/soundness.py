@@ -195,6 +195,7 @@ def attack(seed: int, chunk: int, cases: int, share: float) -> Tally:
     for case in drawn:
         sampled = rng.random() < share
         check_case(case, tally, sampled or case.family.states <= SMALL)
+    tally.examples = [f"chunk {chunk}: {example}" for example in tally.examples]
     return tally
 
 
