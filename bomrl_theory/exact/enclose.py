@@ -261,7 +261,7 @@ def enclose_advantage(family: TaskFamily, actions: Int[Array, "T S"], V: Float64
     with ENCLOSURES.activated():
         advantages = backup(family, V)
         gamma = ENCLOSURES.constant(family.gamma)
-        own = np.take_along_axis(advantages, actions[..., None], axis=-1)[..., 0]  # pyright: ignore
+        own: Any = np.take_along_axis(advantages, actions[..., None], axis=-1)[..., 0]  # pyright: ignore
         error = discounted_error(own, gamma)
         low, high = Enclosure.exact(error.low), Enclosure.exact(error.high)
         beyond = Enclosure.between((gamma * low - high).low, (gamma * high - low).high)

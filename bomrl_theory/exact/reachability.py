@@ -17,7 +17,7 @@ def visited_states(family: TaskFamily, support: Bool[Array, "T S A"]) -> Bool[Ar
     starts = family.rho > 0
     if family.gamma == 0:
         return starts
-    edges = ((family.P > 0) & support[..., None]).any(axis=2)
+    edges = np.any((family.P > 0) & support[..., None], axis=2)
     visited, new = starts.copy(), starts
     while new.any():  # breadth first in all tasks at once; every state is left once
         task, state = np.nonzero(new)
