@@ -195,6 +195,7 @@ def attack(seed: int, chunk: int, cases: int, share: float) -> Tally:
     for case in drawn:
         sampled = rng.random() < share
         check_case(case, tally, sampled or case.family.states <= SMALL)
+    tally.examples = [f"chunk {chunk}: {example}" for example in tally.examples]
     return tally
 
 
@@ -232,8 +233,7 @@ class Chunks:
             if lines and json.loads(lines[0]) != run:
                 raise click.ClickException(f"{path} holds chunks of another run or version; move it away")
             self.done = {entry["chunk"]: entry["tally"] for entry in map(json.loads, lines[1:])}
-        self._file = path.open("ab")
-        self._file.truncate(whole)
+            os.truncate(path, whole)
         if not whole:
             self._append(run)
 
@@ -242,9 +242,10 @@ class Chunks:
         self.done[chunk] = vars(tally)
 
     def _append(self, entry: dict[str, Any]) -> None:
-        self._file.write((json.dumps(entry) + "\n").encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self.path.open("ab") as file:
+            file.write((json.dumps(entry) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @click.command()

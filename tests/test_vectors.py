@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
-
-from bomrl_theory.exact import vectors  # noqa: E402  (needs numba)
+numba: Any = pytest.importorskip("numba")
+vectors: Any = pytest.importorskip("bomrl_theory.exact.vectors")
 
 
 @numba.njit

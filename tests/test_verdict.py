@@ -17,8 +17,11 @@ from strategies import cases
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact import solved as solved_module
+from bomrl_theory.exact.optimum import Optimum, optimal_policy
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Rationals
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import scalar
 from bomrl_theory.theory.measured import Measured
@@ -136,10 +139,15 @@ def test_published_condition_saves_the_counterexample_from_scope() -> None:
     assert "lambda above threshold" in verdict.reason
 
 
+def uncertified(family: TaskFamily, **settings: Any) -> Optimum:
+    """As for a family that is too large to decide its ties."""
+    return Optimum(optimal_policy(family, **settings).actions, ("float",) * family.tasks)
+
+
 @pytest.mark.parametrize("theorem", registry().values(), ids=lambda theorem: theorem.id)
 def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """Beyond the size of exact arithmetic every verdict says that it rests on floats."""
-    monkeypatch.setattr(solved_module, "RATIONAL_STATES", 1)
+    monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
     uncontrolled = theorem.name == "published_bound_uncontrolled"
     family = stay_or_leave()
     if uncontrolled:  # the second action's transitions are the first's
@@ -156,7 +164,7 @@ def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem
 @pytest.mark.parametrize("theorem", registry().values(), ids=lambda theorem: theorem.id)
 def test_rounding_is_no_counterexample(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """In floats alone neither overflow nor a rounded tie breaks a theorem that exact arithmetic upholds."""
-    monkeypatch.setattr(solved_module, "RATIONAL_STATES", 0)
+    monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
     for case in random_cases(np.random.SeedSequence(0), 12):
         if theorem.covers(case):
             verdicts = judge(theorem, case)
@@ -381,3 +389,31 @@ def test_task_weights_belong_to_the_whole_family() -> None:
     family = TaskFamily.new([[[[1], [1]]]] * 2, [[[1, 0]], [[0, 0]]], 0, [1])
     verdicts = judge(theorem, Case.new(family, [[1, 3]], "none"))
     assert [verdict.outcome for verdict in verdicts] == [Outcome.HOLDS, Outcome.HOLDS]
+
+
+def test_large_tasks_are_certified_without_rationals() -> None:
+    """700 states: the optimum and inequalities by enclosures; an identity, which only rationals prove, in floats."""
+    family = garnet(states=700, tasks=1, rng=np.random.default_rng(0))
+    case = Case.new(family, np.ones((700, 4)), "kl-posterior", "1/10")
+    assert case.solved.optimum.decided == ("enclosure",)
+    for name in ("contraction_kl_posterior", "coverage"):
+        verdict = only(judge(theorem_named(name), case))
+        assert verdict.outcome is Outcome.HOLDS
+        assert (verdict.numbers, verdict.certified) == ("float64 enclosure", True)
+        broken = only(judge(theorem_named(name).scaled(sp.Rational(1, 100)), case))
+        assert (broken.outcome, broken.certified) == (Outcome.VIOLATED, True)
+    identity = only(judge(theorem_named("performance_difference"), case))
+    assert (identity.outcome, identity.certified) == (Outcome.HOLDS, False)
+
+
+def test_a_large_tie_says_that_it_is_not_certified() -> None:
+    """Two different actions that tie, in a task too large for rationals: floats, and the verdict says so."""
+    family = garnet(states=700, tasks=1, rng=np.random.default_rng(0))
+    P, r = family.P.copy(), family.r.copy()
+    P[0, 0], r[0, 0] = np.eye(700)[:4], 1.0  # to four states that look alike
+    P[0, :4], r[0, :4] = P[0, 0], r[0, 0]
+    tied = TaskFamily.new(P, r, family.gamma, family.rho, row_weights=True)
+    case = Case.new(tied, np.ones((700, 4)), "kl-posterior", "1/10")
+    assert case.solved.optimum.decided == ("float",)
+    verdict = only(judge(theorem_named("contraction_kl_posterior"), case))
+    assert (verdict.numbers, verdict.certified) == ("float64", False)

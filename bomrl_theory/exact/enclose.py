@@ -3,9 +3,10 @@
 The guess is untrusted: a solver's V, or zeros. What is certified is the exact task, whose probabilities are
 the doubles in P divided by their exact row sums and whose discount is an exact rational. Two tiers:
 
-- tier 0, :func:`enclose_optimum` and :func:`enclose_value`: one float64 backup with an a-priori rounding bound;
-- tier 1, :func:`refine_optimum` and :func:`refine_value`: the backup in double-double, and with each
-  refinement about 15 digits more, returned as an unevaluated sum of two doubles.
+- tier 0, :func:`enclose_optimum`, :func:`enclose_value` and :func:`enclose_advantage`: one float64 backup with an
+  a-priori rounding bound;
+- tier 1, :func:`refine_optimum`, :func:`refine_value` and :func:`refine_advantage`: the backup in double-double, and
+  with each refinement about 15 digits more, returned as an unevaluated sum of two doubles.
 
 docs/rounding.md has the proofs. Overflow widens the bounds to infinity, never past the truth.
 """
@@ -248,6 +249,41 @@ def refine_value(
         return _refined(
             family, V, deterministic(actions, family.actions) > 0, refinements, np.full((len(V), 1), np.inf)
         )
+
+
+def enclose_advantage(family: TaskFamily, actions: Int[Array, "T S"], V: Float64[Array, "T S"]) -> Enclosure:
+    """``A^pi`` [T, S, A] of deterministic policies, from a guess V of their values, in float64 (tier 0).
+
+    Theorem. With ``low <= V^pi - V <= high`` as in :func:`enclose_value`, ``Q^pi(s,a) - V^pi(s)`` is
+    ``r + gamma P V - V(s)`` plus something between ``gamma low - high`` and ``gamma high - low``.
+    """
+    V = _guess(family, V)
+    with ENCLOSURES.activated():
+        advantages = backup(family, V)
+        gamma = ENCLOSURES.constant(family.gamma)
+        own: Any = np.take_along_axis(advantages, actions[..., None], axis=-1)[..., 0]  # pyright: ignore
+        error = discounted_error(own, gamma)
+        low, high = Enclosure.exact(error.low), Enclosure.exact(error.high)
+        beyond = Enclosure.between((gamma * low - high).low, (gamma * high - low).high)
+        return advantages + beyond[..., None]
+
+
+def refine_advantage(
+    family: TaskFamily, actions: Int[Array, "T S"], V: Float64[Array, "T S"], places: tuple[Int[Array, " K"], ...]
+) -> Enclosure:
+    """``A^pi`` at the listed (task, state, action) [K], to some 25 digits of V (tier 1).
+
+    Theorem. :func:`refine_value` encloses V^pi in a pair that is off by at most the radius e, so the pair's
+    advantage is off by at most ``(1 + gamma) e`` more.
+    """
+    pair = refine_value(family, actions, V)
+    with ENCLOSURES.activated():
+        # Exactly the same pair, with a tail below the last digit of the head again.
+        head, tail = dd.two_sum(pair.head, pair.tail)
+        size = np.abs(family.r).max(axis=(-2, -1)) + 2 * (np.abs(head).max(axis=-1) * (1 + 2.0**-40))
+        off = 2 * pair.radius.max(axis=-1)
+        advantages = _advantages(family, dd.discount_pair(family.gamma), (head, tail), places, size[places[0]])
+        return advantages + Enclosure(np.zeros_like(advantages.mid), off[places[0]])
 
 
 def _refined(

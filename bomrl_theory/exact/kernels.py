@@ -94,7 +94,8 @@ def solve_batch(
         rows = W[odd] / W[odd].sum(axis=-1, keepdims=True)
         for mine, again in zip(solution, compiled(batch.solve)(rows, r[odd], gamma, maximum_iterations), strict=False):
             mine[odd] = again
-    return BatchSolution(*solution, Residuals(lowest, highest, terms, sums))
+    actions, V, iterations, converged = solution
+    return BatchSolution(actions, V, iterations, converged, Residuals(lowest, highest, terms, sums))
 
 
 def residuals(
@@ -225,10 +226,12 @@ def _sparse_backup(indptr, indices, W, r, scale, V):
 def _policy_rows(indptr, indices, W, r, scale, policy):
     states, actions = r.shape
     starts = np.zeros(states + 1, dtype=indptr.dtype)
+    entries = 0
     for s in range(states):
         row = s * actions + policy[s]
-        starts[s + 1] = starts[s] + indptr[row + 1] - indptr[row]
-    targets, weights = np.empty(starts[states], dtype=indices.dtype), np.empty(starts[states])
+        entries += indptr[row + 1] - indptr[row]
+        starts[s + 1] = entries
+    targets, weights = np.empty(entries, dtype=indices.dtype), np.empty(entries)
     rewards, factors = np.empty(states), np.empty(states)
     place = np.uint64(0)
     for s in range(states):

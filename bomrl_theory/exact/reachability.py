@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order
 
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
-
-CLOSED_AT_ONCE = 32
-"""Up to this many states all tasks are closed together, which beats a graph search a task."""
 
 
 def visited_states(family: TaskFamily, support: Bool[Array, "T S A"]) -> Bool[Array, "T S"]:
@@ -22,19 +17,14 @@ def visited_states(family: TaskFamily, support: Bool[Array, "T S A"]) -> Bool[Ar
     starts = family.rho > 0
     if family.gamma == 0:
         return starts
-    states = family.states
-    if states <= CLOSED_AT_ONCE:
-        moves = ((family.P > 0) & support[..., None]).any(axis=2)
-        while True:
-            further = starts | (starts[..., None] & moves).any(axis=1)
-            if np.array_equal(further, starts):
-                return starts
-            starts = further
-    visited = np.zeros_like(starts)
-    for task in range(family.tasks):
-        edges = np.zeros((states + 1, states + 1), dtype=bool)
-        edges[:states, :states] = ((family.P[task] > 0) & support[task][..., None]).any(axis=1)
-        edges[states, :states] = starts[task]  # an added root that leads to every start
-        reached = breadth_first_order(csr_array(edges), states, return_predecessors=False)
-        visited[task, reached[reached < states]] = True
+    edges = np.any((family.P > 0) & support[..., None], axis=2)
+    visited, new = starts.copy(), starts
+    while new.any():  # breadth first in all tasks at once; every state is left once
+        task, state = np.nonzero(new)
+        first = np.flatnonzero(np.diff(task, prepend=-1))
+        there = task[first]
+        reached = np.logical_or.reduceat(edges[task, state], first)
+        new = np.zeros_like(visited)
+        new[there] = reached & ~visited[there]
+        visited |= new
     return visited

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -11,13 +10,11 @@ from jaxtyping import Float64
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.exact.solve import Optimum, optimal_policy
+from bomrl_theory.exact.optimum import Optimum, optimal_policy
 from bomrl_theory.numbers import Array, Numbers, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
-RATIONAL_STATES = 600
-"""Beyond this many states exact rational solves take minutes; the optimum is then left uncertified."""
 KEPT_EVALUATIONS = 16
 
 
@@ -41,8 +38,8 @@ class Solved:
 
     @cached_property
     def optimum(self) -> Optimum:
-        """pi* of every task; certified up to ``RATIONAL_STATES`` states."""
-        return optimal_policy(self.family, models=self.model, certify=self.family.states <= RATIONAL_STATES)
+        """pi* of every task."""
+        return optimal_policy(self.family, models=self.model)
 
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""
@@ -71,12 +68,7 @@ class Solved:
     def restricted(self, tasks: Sequence[int]) -> Solved:
         """Some of the tasks, with their optima."""
         chosen = list(tasks)
-        family = self.family
-        part = Solved(
-            replace(
-                family, P=family.P[chosen], r=family.r[chosen], rho=family.rho[chosen], weights=family.weights[chosen]
-            )
-        )
+        part = Solved(self.family.only(chosen))
         optimum = self.optimum
         part.optimum = Optimum(optimum.actions[chosen], tuple(optimum.decided[task] for task in chosen))
         return part

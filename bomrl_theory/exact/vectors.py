@@ -33,7 +33,9 @@ def _reducing(term: Callable[[Any, Any, Any, ir.Type], Any]) -> Any:
 
         def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x_place, y_place = _row(context, builder, x, *arguments[:2]), _row(context, builder, y, *arguments[2:4])
-            sums = {kind: cgutils.alloca_once_value(builder, _constant(kind, 0.0)) for kind in (VECTOR, REAL)}
+            sums: dict[ir.Type, Any] = {
+                kind: cgutils.alloca_once_value(builder, _constant(kind, 0.0)) for kind in (VECTOR, REAL)
+            }
 
             def add(k: Any, kind: ir.Type) -> None:
                 value = term(builder, _load(builder, x_place, k, kind), _load(builder, y_place, k, kind), kind)
@@ -67,9 +69,7 @@ nonzeros = _reducing(_indicator)
 """``nonzeros(x, i, x, i, n)``: how many ``x[i + k]`` are not zero, as a double."""
 
 
-@intrinsic
-def subtract(context: Any, x: Any, i: Any, factor: Any, y: Any, j: Any, n: Any) -> Any:
-    """``x[i + k] -= factor y[j + k]`` for k < n; the rows are the same or do not overlap."""
+def _subtract(context: Any, x: Any, i: Any, factor: Any, y: Any, j: Any, n: Any) -> Any:
     kinds = (x, types.intp, types.float64, y, types.intp, types.intp)
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -87,6 +87,10 @@ def subtract(context: Any, x: Any, i: Any, factor: Any, y: Any, j: Any, n: Any) 
         return context.get_dummy_value()
 
     return types.none(*kinds), make
+
+
+subtract: Any = intrinsic(_subtract)
+"""``subtract(x, i, factor, y, j, n)``: ``x[i + k] -= factor y[j + k]`` for k < n; rows must not overlap in part."""
 
 
 def _row(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:

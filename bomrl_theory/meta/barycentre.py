@@ -7,7 +7,7 @@ from jaxtyping import Float64
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.exact.solve import Optimum
+from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic, mix_uniform

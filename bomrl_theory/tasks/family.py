@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -142,6 +142,11 @@ class TaskFamily:
 
     def __getitem__(self, task: int) -> MDP:
         return MDP(self.P[task], self.r[task], self.gamma, self.rho[task])
+
+    def only(self, tasks: Sequence[int]) -> TaskFamily:
+        """Some of the tasks, with their weights."""
+        chosen = list(tasks)
+        return replace(self, P=self.P[chosen], r=self.r[chosen], rho=self.rho[chosen], weights=self.weights[chosen])
 
     def __repr__(self) -> str:
         return (

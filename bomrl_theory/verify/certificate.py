@@ -267,7 +267,7 @@ _TIERS = {"float64 enclosure": 0, "ball": 2, "rational": 3}
 
 def _precision(numbers: str) -> int:
     """Bits, as the number system's name tells; a double has 53."""
-    found = re.search(r"(\d+) bits", numbers)
+    found = re.search(r"\((\d+)\)", numbers)
     return int(found[1]) if found else 53
 
 

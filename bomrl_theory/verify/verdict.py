@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Bool
 
-from bomrl_theory.exact.solved import RATIONAL_STATES
+from bomrl_theory.exact import optimum
 from bomrl_theory.numbers import (
     ENCLOSURES,
     FLOATS,
@@ -110,19 +110,29 @@ CERTIFIED: tuple[Numbers, ...] = (ENCLOSURES, Balls(128), Rationals(256), Balls(
 SHOWN_DIGITS = 30
 
 
+RATIONAL_STATES = 300
+"""Up to this many states inequalities are tried in exact rationals."""
+BALL_WEIGHTS = 4_000_000
+"""Up to this many transition weights in a task verdicts are tried in balls, which need a gigabyte for them."""
+
+
 def number_systems(case: Case) -> tuple[Numbers, ...]:
-    """What this case can afford: rationals up to some hundred states, floats beyond a certified optimum."""
+    """What this case can afford; floats where its optimum is not certified."""
     if not case.solved.optimum.certified:
         return (FLOATS,)
-    if case.family.states > RATIONAL_STATES // 2:
-        return tuple(numbers for numbers in CERTIFIED if not isinstance(numbers, Rationals))
-    return CERTIFIED
+    systems = CERTIFIED
+    if case.family.states > RATIONAL_STATES:
+        systems = tuple(numbers for numbers in systems if not isinstance(numbers, Rationals))
+    if case.family.states**2 * case.family.actions > BALL_WEIGHTS:
+        systems = tuple(numbers for numbers in systems if not isinstance(numbers, Balls))
+    return systems
 
 
 def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
-    """Which number systems to try, in order. Balls never prove an equality."""
+    """Which number systems to try, in order. Only rationals prove an equality; floats where they take too long."""
     if theorem.relation == "==" and case.solved.optimum.certified:
-        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
+        exact = tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
+        return exact if case.family.states <= optimum.RATIONAL_STATES else (FLOATS,)
     return number_systems(case)
 
 
