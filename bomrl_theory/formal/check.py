@@ -201,11 +201,11 @@ def statements(library: Library, manifest: Manifest) -> str:
     known = set(texts)
     while missing := sorted({name for text in texts.values() for name in ours.findall(text)} - known):
         known.update(missing)
-        about = library.ask(f"About {name}." for name in missing)
-        opaque = {name for name, text in zip(missing, about, strict=True) if " is opaque" in text}
-        questions = (f"Check @{name}." if name in opaque else f"Print {name}." for name in missing)
-        for name, text in zip(missing, library.ask(questions), strict=True):
-            texts[name] = text.partition("\n\nArguments ")[0]
+        questions = [f"{verb}{name}." for name in missing for verb in ("About ", "Check @", "Print ")]
+        answers = iter(library.ask(questions))
+        for name in missing:
+            about, kind, body = (next(answers) for _ in range(3))
+            texts[name] = kind if " is opaque" in about else body.partition("\n\nArguments ")[0]
     order = {module: place for place, module in enumerate(library.modules)}
     ordered = sorted(texts, key=lambda name: (name not in names, order[name.partition(".")[0]], name))
     return "\n\n".join(texts[name] for name in ordered) + "\n"

@@ -70,6 +70,33 @@ Definition contraction_task_average_claim : Prop := forall (Tasks States Actions
   <= contraction_task_average_bound (Constant.w c) (Constant.rho c) (Constant.gamma c) (Constant.D c) (Constant.e c)
     (Constant.eta c).
 
+(* coverage-v1: Mirror descent with coverage, one step *)
+Definition coverage_left (Tasks : finType) (gap : Tasks -> R) (tau : Tasks) : R :=
+  gap tau.
+Definition coverage_bound (Tasks States : finType) (C : Tasks -> R) (gap_phi : Tasks -> R) (lambda : R) (gamma : R)
+    (nu_star : Tasks -> States -> R) (nu_plus : Tasks -> States -> R) (k : Tasks -> States -> R) (zeta : Tasks ->
+    States -> R) (tau : Tasks) : R :=
+  Sum (fun s : States => (nu_plus tau s - nu_star tau s / C tau) * zeta tau s) / (1 - gamma) + (1 - 1 / C tau) *
+    gap_phi tau + lambda * Sum (fun s : States => k tau s * nu_star tau s) / ((1 - gamma) * C tau).
+Definition coverage_claim : Prop := forall (Tasks States Actions : finType) (c : case Tasks States Actions),
+  method c = kl_posterior ->
+  forall tau : Tasks,
+  coverage_left (Constant.gap c) tau
+  <= coverage_bound (Constant.C c) (Constant.gap_phi c) (Constant.lambda c) (Constant.gamma c) (Constant.nu_star c)
+    (Constant.nu_plus c) (Constant.k c) (Constant.zeta c) tau.
+
+(* no_adaptation-v1: Optimality gap without adaptation, total variation form *)
+Definition no_adaptation_left (Tasks : finType) (gap_phi : Tasks -> R) (tau : Tasks) : R :=
+  gap_phi tau.
+Definition no_adaptation_bound (Tasks States : finType) (Delta_star : Tasks -> R) (gamma : R) (nu_phi : Tasks ->
+    States -> R) (p : Tasks -> States -> R) (tau : Tasks) : R :=
+  Delta_star tau * Sum (fun s : States => (1 - p tau s) * nu_phi tau s) / (1 - gamma).
+Definition no_adaptation_claim : Prop := forall (Tasks States Actions : finType) (c : case Tasks States Actions),
+  method c = none ->
+  forall tau : Tasks,
+  no_adaptation_left (Constant.gap_phi c) tau
+  <= no_adaptation_bound (Constant.Delta_star c) (Constant.gamma c) (Constant.nu_phi c) (Constant.p c) tau.
+
 (* performance_difference-v1: Performance difference lemma *)
 Definition performance_difference_left (Tasks : finType) (improvement : Tasks -> R) (tau : Tasks) : R :=
   improvement tau.
@@ -82,3 +109,47 @@ Definition performance_difference_claim : Prop := forall (Tasks States Actions :
   forall tau : Tasks,
   performance_difference_left (Constant.improvement c) tau
   = performance_difference_bound (Constant.gamma c) (Constant.nu_plus c) (Constant.g c) tau.
+
+(* published_bound-v1: Published form of the bound, any lambda *)
+Definition published_bound_left (Tasks : finType) (w : Tasks -> R) (gap : Tasks -> R) : R :=
+  Sum (fun tau : Tasks => gap tau * w tau).
+Definition published_bound_bound (Tasks States : finType) (w : Tasks -> R) (lambda : R) (gamma : R) (nu_phi : Tasks
+    -> States -> R) (p : Tasks -> States -> R) : R :=
+  lambda * (1 + gamma) * Sum (fun tau : Tasks => w tau * Sum (fun s : States => - (nu_phi tau s * ln (p tau s)))) /
+    (1 - gamma).
+Definition published_bound_claim : Prop := forall (Tasks States Actions : finType) (c : case Tasks States Actions),
+  method c = kl_posterior ->
+  Constant.solves_inner_problem c ->
+  published_bound_left (Constant.w c) (Constant.gap c)
+  <= published_bound_bound (Constant.w c) (Constant.lambda c) (Constant.gamma c) (Constant.nu_phi c) (Constant.p c).
+
+(* published_bound_conditional-v1: Published form of the bound, lambda above its threshold *)
+Definition published_bound_conditional_left (Tasks : finType) (w : Tasks -> R) (gap : Tasks -> R) : R :=
+  Sum (fun tau : Tasks => gap tau * w tau).
+Definition published_bound_conditional_bound (Tasks States : finType) (w : Tasks -> R) (lambda : R) (gamma : R)
+    (nu_phi : Tasks -> States -> R) (p : Tasks -> States -> R) (eta : Tasks -> States -> R) : R :=
+  Sum (fun tau : Tasks => w tau * Largest (fun s : States => eta tau s)) / (1 - gamma) + lambda * (1 + gamma) * Sum
+    (fun tau : Tasks => w tau * Sum (fun s : States => - (nu_phi tau s * ln (p tau s)))) / (1 - gamma).
+Definition published_bound_conditional_assumption1 (Tasks : finType) (lambda : R) (gamma : R) (A_max : Tasks -> R) :
+    R :=
+  lambda - (2 - gamma) * Largest (fun tau : Tasks => A_max tau) / ((1 + gamma) * (1 - gamma)).
+Definition published_bound_conditional_claim : Prop := forall (Tasks States Actions : finType) (c : case Tasks
+    States Actions),
+  method c = kl_posterior ->
+  0 <= published_bound_conditional_assumption1 (Constant.lambda c) (Constant.gamma c) (Constant.A_max c) ->
+  published_bound_conditional_left (Constant.w c) (Constant.gap c)
+  <= published_bound_conditional_bound (Constant.w c) (Constant.lambda c) (Constant.gamma c) (Constant.nu_phi c)
+    (Constant.p c) (Constant.eta c).
+
+(* task_variance-v1: Task variance bounds the expected optimality gap *)
+Definition task_variance_left (Tasks : finType) (w : Tasks -> R) (gap : Tasks -> R) : R :=
+  Sum (fun tau : Tasks => gap tau * w tau).
+Definition task_variance_bound (Tasks States : finType) (w : Tasks -> R) (Delta : Tasks -> R) (lambda : R) (gamma :
+    R) (Var : R) (M : R) (rho : Tasks -> States -> R) (eta : Tasks -> States -> R) : R :=
+  (M + Var) * Rmax lambda (Largest (fun tau : Tasks => Delta tau)) / (1 - gamma) + Sum (fun tau : Tasks => (gamma *
+    Largest (fun s : States => eta tau s) / (1 - gamma) + Sum (fun s : States => eta tau s * rho tau s)) * w tau).
+Definition task_variance_claim : Prop := forall (Tasks States Actions : finType) (c : case Tasks States Actions),
+  method c = kl_posterior ->
+  task_variance_left (Constant.w c) (Constant.gap c)
+  <= task_variance_bound (Constant.w c) (Constant.Delta c) (Constant.lambda c) (Constant.gamma c) (Constant.Var c)
+    (Constant.M c) (Constant.rho c) (Constant.eta c).

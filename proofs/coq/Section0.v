@@ -384,3 +384,25 @@ move=> T S A c _ tau; rewrite /performance_difference_left /performance_differen
 rewrite /Constant.improvement (performance_difference (V_phi c tau) (V_plus_def c tau) (visit_plus_def c tau)).
 rewrite discount_is_common; congr (_ / _); apply: sum_ext => s; exact: Rmult_comm.
 Qed.
+
+(* ---- cases -------------------------------------------------------------------------------------------------- *)
+
+(* A case from its data alone: values and visitations are computed, comparators are left at the meta-policy. *)
+Section Build.
+Variables (Tasks S A : finType) (weight : dist Tasks) (task : Tasks -> mdp S A) (gamma lambda : R).
+Hypotheses (same : forall tau, discount (task tau) = gamma) (lambda_gt0 : 0 < lambda).
+Variables (method : algorithm) (meta : policy S A) (adapted : Tasks -> policy S A) (best : Tasks -> S -> A).
+Hypotheses (meta_gt0 : forall s a, 0 < meta s a) (adapted_gt0 : forall tau s a, 0 < adapted tau s a).
+Notation star tau := (fun s => point (best tau s)).
+Hypothesis optimal : forall tau s a, Q (task tau) (value (task tau) (star tau)) s a <= value (task tau) (star tau) s.
+
+Definition build : case Tasks S A :=
+  @Case Tasks S A weight task gamma same lambda lambda_gt0 method meta meta_gt0 adapted adapted_gt0 best
+    _ (fun tau => value_exists (task tau) meta) _ (fun tau => value_exists (task tau) (adapted tau))
+    _ (fun tau => value_exists (task tau) (star tau)) optimal
+    _ (fun tau => visitation_exists (task tau) meta) _ (fun tau => visitation_exists (task tau) (adapted tau))
+    _ (fun tau => visitation_exists (task tau) (star tau))
+    (fun _ _ => 1) (fun _ _ => Rlt_0_1) (fun _ _ => Rle_refl 1)
+    (fun _ _ => 0) (fun _ _ => Rle_refl 0) (fun _ _ _ => erefl).
+
+End Build.

@@ -204,3 +204,30 @@ have := objective_completed q; have := soft_maximum; rewrite /soft_objective; lr
 Qed.
 
 End Step.
+
+(* ---- Alg(1) in closed form -------------------------------------------------------------------------------------- *)
+
+(* pi(a) = lambda phi(a)/(mu - Q(a)), with mu such that it sums to one, maximises <x,Q> - lambda KL(phi||x) over
+   policies x of full support. *)
+Theorem closed_form_is_argmax_kl_prior (A : finType) (phi pi : dist A) (Q : A -> R) (lambda mu : R) :
+  0 < lambda -> (forall a, 0 < phi a) -> (forall a, Q a < mu) ->
+  (forall a, pi a = lambda * phi a / (mu - Q a)) ->
+  forall x : dist A, (forall a, 0 < x a) -> inner x Q - lambda * KL phi x <= inner pi Q - lambda * KL phi pi.
+Proof.
+move=> l0 phi0 muQ piE x x0.
+have pi0 a : 0 < pi a.
+  rewrite piE; apply: Rdiv_lt_0_compat; last by have := muQ a; lra.
+  by apply: Rmult_lt_0_compat.
+suff : Sum (fun a => x a * Q a - lambda * (phi a * ln (phi a / x a)))
+    <= Sum (fun a => (pi a * Q a - lambda * (phi a * ln (phi a / pi a))) + mu * (x a - pi a)).
+  by rewrite sumD sumB sumB !sumZl sumB !prob_sum1 /inner /KL; lra.
+apply: sum_le => a; have p0 := phi0 a; have q0 := pi0 a; have y0 := x0 a; have m0 := muQ a.
+rewrite (ln_div p0 y0) (ln_div p0 q0).
+have L : ln (x a) - ln (pi a) <= x a / pi a - 1.
+  by rewrite -ln_div //; apply: ln_le_sub1; apply: Rdiv_lt_0_compat.
+have E : lambda * phi a * (x a / pi a - 1) = (mu - Q a) * (x a - pi a).
+  by rewrite piE; field; lra.
+have H : lambda * phi a * (ln (x a) - ln (pi a)) <= lambda * phi a * (x a / pi a - 1).
+  by apply: Rmult_le_compat_l => //; apply: Rmult_le_pos; lra.
+by rewrite E in H; lra.
+Qed.

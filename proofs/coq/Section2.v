@@ -456,3 +456,36 @@ have -> : Largest (fun s => Constant.eta c tau s) = 0.
   have [s ->] := largest_attained (fun s => Constant.eta c tau s) (start_inhabited (task c tau)); exact: eta0.
 rewrite sum_0 /Rdiv Rmult_0_r Rmult_0_l !Rplus_0_r; apply: sum_ext => s; ring.
 Qed.
+
+(* K steps of Alg(2), from a meta-policy of full support. *)
+Section MirrorDescent.
+Variables (S A : finType) (M : mdp S A) (phi : policy S A) (lambda : R).
+Hypotheses (phi_gt0 : forall s a, 0 < phi s a) (l0 : 0 < lambda).
+
+Definition full_support (pi : policy S A) : Prop := forall s a, 0 < pi s a.
+
+Definition one_step (pi : sig full_support) : sig full_support :=
+  exist full_support (fun s => soft (Q M (value M (proj1_sig pi)) s) lambda (proj2_sig pi s))
+    (fun s => soft_gt0 (Q M (value M (proj1_sig pi)) s) lambda (proj2_sig pi s)).
+
+Definition run (k : nat) : sig full_support := iter k one_step (exist full_support phi phi_gt0).
+
+Definition after (k : nat) : policy S A := proj1_sig (run k).
+
+Theorem mirror_descent_K_steps (star : policy S A) (Vstar : S -> R) : Bellman M star Vstar ->
+  forall K s, Vstar s - value M (after K) s
+    <= ahead_n M star K (fun s' => Vstar s' - value M phi s') s
+       + Sum (fun j : 'I_K => ahead_n M star j (fun s' => lambda * KL (star s') (after (K - 1 - j) s')) s).
+Proof.
+move=> Bstar K s.
+apply: (contraction_K_steps (V := fun k => value M (after k)) (e := fun k s => lambda * KL (star s) (after k s))) => k s1.
+rewrite /after [run k.+1]/=; move: (run k) => pi; have pi_gt0 := proj2_sig pi.
+have := universal_contraction (value_exists M (proj1_sig pi)) Bstar (value_exists M (proj1_sig (one_step pi)))
+  (penalty := fun s x => lambda * KL x (proj1_sig pi s)) (competes := fun _ => True) (q := star).
+move=> H; have := H _ _ _ _ _ _ s1; rewrite Rminus_eq_0 Rplus_0_l; apply=> // s2.
+- by rewrite KL_refl //; ring.
+- by move=> x; left; apply: Rmult_le_pos; [lra | apply: gibbs].
+- by move=> x _; apply: (closed_form_is_argmax _ l0 (proj2_sig pi s2)).
+Qed.
+
+End MirrorDescent.
