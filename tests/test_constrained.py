@@ -308,6 +308,29 @@ def test_root(value: Callable[[Array], tuple[Array, Array]]) -> None:
     assert untouched[[0, 1, 3, 4, 5, 6]].tolist() == [3.0] * 6
 
 
+def test_settled_roots_stay() -> None:
+    """Last bits that change from one evaluation to the next do not move a root that was found."""
+    calls = 0
+
+    def value(kappa: Array) -> tuple[Array, Array]:
+        nonlocal calls
+        calls += 1
+        noise = 1 + 4e-15 * (-1) ** calls * (calls > 6) * np.array([1, -1, 0])
+        # The last task is a single step, which takes long to find; the others are found at once.
+        steep = np.clip(1e5 * (kappa / 5 - 1), -700, 700)
+        last = np.arange(3) == 2
+        size = np.where(last, 1 / (1 + np.exp(steep)) + 1e-3 / (1 + kappa), noise / kappa)
+        fall = np.where(last, 1e5 / 5 / (2 + 2 * np.cosh(steep)) + 1e-3 / (1 + kappa) ** 2, noise / kappa**2)
+        return size, fall
+
+    target = np.array([1 / 3, 1 / 7, 0.3])
+    with FLOATS.activated():
+        found, iterations = decreasing_root(value, np.array([2.0, 9.0, 1e-6]), target, np.ones(3, dtype=bool))
+    assert iterations > 20
+    assert found[:2] == pytest.approx([3, 7], rel=1e-13)
+    assert found[2] == pytest.approx(5, rel=1e-4)
+
+
 # Derivatives
 
 WIDTHS = (1e-3, 3e-4, 1e-4, 3e-5)

@@ -205,7 +205,9 @@ def decreasing_root(
         before, bisected = np.abs(off), ~quick
         close = 4 * np.finfo(np.float64).eps
         settled = (off == 0) | (np.abs(newton - kappa) <= close * kappa) | (high <= low * (1 + close))
+        # A settled task stays, whatever rounding says of it later: a batch's last bits depend on its other tasks.
+        active &= ~settled
+        kappa = np.where(active, following, kappa)
         # A root below or above all doubles drives the bracket to 0 or infinity.
-        active &= ~settled & (following > 0) & np.isfinite(following)
-        kappa = np.where(active | (wanted & ~settled), following, kappa)
+        active &= (following > 0) & np.isfinite(following)
     return kappa, iteration
