@@ -24,7 +24,6 @@ from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.policy import SMALLEST
 
 Activity = Literal["inactive", "active", "weakly active"]
-Method = Literal["dual", "cvxpy"]
 
 MAXIMUM_ITERATIONS = 500
 WEAK = 1e-9
@@ -65,7 +64,7 @@ def constrained_step(
     constraint: Constraint,
     lam: float | None = None,
     *,
-    method: Method = "dual",
+    method: str = "dual",
 ) -> ConstrainedStep:
     """Solve the lower level of every task under a constraint.
 
@@ -89,7 +88,7 @@ def constrained_step(
         x0, excess = program.at_zero()
         slack = program.room - excess
         weak = np.abs(slack) <= np.maximum(WEAK * program.range, program.rounding)
-        binding = slack < -program.rounding
+        binding = (slack < 0) & (program.range > program.rounding)
         if method == "cvxpy":
             from bomrl_theory.adapt.cvxpy_solver import solve_by_cvxpy
 
@@ -110,13 +109,13 @@ def constrained_step(
             log_policy=np.log(phi.pi) + x,
             multiplier=kappa,
             slack=program.room - program.excess(x),
-            activity=tuple(_activity(w, b) for w, b in zip(weak, binding, strict=True)),
+            activity=tuple(_activity(w, b) for w, b in zip(weak.tolist(), binding.tolist(), strict=True)),
             kkt=kkt,
             program=program,
         )
 
 
-def constrained(algorithm: str | Algorithm, constraint: Constraint, *, method: Method = "dual") -> Algorithm:
+def constrained(algorithm: str | Algorithm, constraint: Constraint, *, method: str = "dual") -> Algorithm:
     """The constrained form of an algorithm, for :func:`~bomrl_theory.adapt.adapt.adapt`.
 
     Every step evaluates Q, Qc and nu of the policy reached and has the same budget or radius. With a trust region
@@ -156,7 +155,7 @@ def _multipliers(program: ConvexProgram, binding: Bool[Array, " T"]) -> tuple[Fl
 
     start = np.where(binding, program.start(), 1.0)
     kappa, iterations = decreasing_root(evaluate, start, program.room, binding)
-    lost = binding & ~((kappa > 0) & np.isfinite(kappa))
+    lost = binding & ~((kappa >= program.smallest) & np.isfinite(kappa))
     if np.any(lost):
         task = int(np.flatnonzero(lost)[0])
         raise InvalidTask(
@@ -206,7 +205,9 @@ def decreasing_root(
         before, bisected = np.abs(off), ~quick
         close = 4 * np.finfo(np.float64).eps
         settled = (off == 0) | (np.abs(newton - kappa) <= close * kappa) | (high <= low * (1 + close))
+        # A settled task stays, whatever rounding says of it later: a batch's last bits depend on its other tasks.
+        active &= ~settled
+        kappa = np.where(active, following, kappa)
         # A root below or above all doubles drives the bracket to 0 or infinity.
-        active &= ~settled & (following > 0) & np.isfinite(following)
-        kappa = np.where(active | (wanted & ~settled), following, kappa)
+        active &= (following > 0) & np.isfinite(following)
     return kappa, iteration

@@ -20,7 +20,6 @@ from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.numbers import FLOATS, Array
 
 Smoothness = Literal["differentiable", "weakly active", "tied"]
-Of = Literal["policy", "log-policy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +38,14 @@ class Pullback:
     smoothness: tuple[Smoothness, ...]
 
 
-def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: Of = "policy") -> Pullback:
+def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: str = "policy") -> Pullback:
     """``(d pi+ / d logits)^T cotangent``, the total derivative: through Q^phi, Qc^phi, nu^phi and the multiplier.
 
     Args:
         step: a solved step, preferably by the method "dual": the formulas hold at the maximiser.
         cotangent: of the adapted policy's probabilities [T, S, A], such as the gradient of the return with respect
             to them. Task weights belong into it.
-        of: "log-policy" if the cotangent is one of ``log pi+``, which also serves where ``pi+`` underflows.
+        of: "policy", or "log-policy" if the cotangent is one of ``log pi+``, which serves where ``pi+`` underflows.
 
     Raises:
         InvalidTask: a cotangent of another shape, or not finite.
@@ -89,11 +88,11 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: O
         gradient = gradient + to_logits(phi, by_log_phi)
         gradient = gradient + action_value_to_logits(phi, phi.Q, by_reward)
         gradient = gradient + visitation_to_logits(phi, by_visitation)
-    smoothness: list[Smoothness] = [_smoothness(*task) for task in zip(step.activity, broken, strict=True)]
+    smoothness: list[Smoothness] = [_smoothness(*task) for task in zip(step.activity, broken.tolist(), strict=True)]
     return Pullback(gradient, tuple(smoothness))
 
 
-def _smoothness(activity: Activity, broken: np.bool_) -> Smoothness:
+def _smoothness(activity: Activity, broken: bool) -> Smoothness:
     if activity == "weakly active":
         return "weakly active"
     return "tied" if broken else "differentiable"

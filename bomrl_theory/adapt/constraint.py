@@ -25,8 +25,8 @@ class CostBudget:
         budget: in the unit of discounted cost, one a task [T] or one for all [1].
     """
 
-    cost: Float64[Array, "*T S A"]
-    budget: Float64[Array, " T"]
+    cost: Float64[Array, "... S A"]
+    budget: Float64[Array, " n"]
 
     @classmethod
     def new(cls, cost: Any, budget: Any) -> CostBudget:
@@ -47,7 +47,7 @@ class TrustRegion:
         radius: positive, in nats, one a task [T] or one for all [1].
     """
 
-    radius: Float64[Array, " T"]
+    radius: Float64[Array, " n"]
 
     @classmethod
     def new(cls, radius: Any) -> TrustRegion:
@@ -80,7 +80,7 @@ def _per_task(name: str, values: Any) -> Array:
     return as_doubles(name, np.atleast_1d(values) if _dimensions(values) == 0 else values, ("tau",))
 
 
-def for_tasks(name: str, values: Float64[Array, " T"], tasks: int) -> Float64[Array, " T"]:
+def for_tasks(name: str, values: Float64[Array, " n"], tasks: int) -> Float64[Array, " T"]:
     """One value for all tasks, or one each, as one each.
 
     Raises:

@@ -84,6 +84,11 @@ class ConvexProgram:
         """Differences of the left side up to this are rounding."""
         raise NotImplementedError
 
+    @cached_property
+    def smallest(self) -> Float64[Array, " T"]:
+        """Smallest multiplier that can be computed with."""
+        raise NotImplementedError
+
     @property
     def room(self) -> Float64[Array, " T"]:
         """``limit - floor``."""
@@ -158,8 +163,14 @@ class BudgetProgram(ConvexProgram):
     def rounding(self) -> Float64[Array, " T"]:
         return _rounding(self.phi, np.abs(self.Qc).max(axis=(-2, -1)))
 
+    @cached_property
+    def smallest(self) -> Float64[Array, " T"]:
+        return np.zeros(len(self.limit))
+
     def reward(self, kappa: Float64[Array, " T"]) -> Float64[Array, "T S A"]:
-        return self.phi.Q - kappa[:, None, None] * self.Qc
+        # Constants for each state change no policy; large ones would only cost digits.
+        centred = self.phi.Q - self.phi.Q.max(axis=-1, keepdims=True)
+        return centred - kappa[:, None, None] * self.direction(kappa)
 
     def lam(self, kappa: Float64[Array, " T"]) -> Float64[Array, "T 1 1"]:
         return np.full((len(kappa), 1, 1), self.regularisation)
@@ -227,6 +238,11 @@ class RegionProgram(ConvexProgram):
     @cached_property
     def rounding(self) -> Float64[Array, " T"]:
         return np.zeros(len(self.limit))
+
+    @cached_property
+    def smallest(self) -> Float64[Array, " T"]:
+        # Q / lambda enters squared: stay clear of the largest doubles.
+        return 1e-120 * np.ptp(self.Q, axis=-1).max(axis=-1)
 
     def reward(self, kappa: Float64[Array, " T"]) -> Float64[Array, "T S A"]:
         return self.Q
