@@ -106,6 +106,9 @@ class _Flint:
         return self._solve(identity - gamma * (np.swapaxes(P, -1, -2) if transposed else P), rhs)
 
     def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
+        return np.stack([self._solve_one(one, right) for one, right in zip(matrix, rhs, strict=True)])
+
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
         raise NotImplementedError
 
     def full(self, shape: tuple[int, ...], value: Any) -> Array:
@@ -134,17 +137,8 @@ class Balls(_Flint):
 
     load = staticmethod(_elementwise(arb, 1))
 
-    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
-        tasks, states = rhs.shape
-        out = np.empty((tasks, states), dtype=object)
-        for task in range(tasks):
-            left = arb_mat(states, states, list(matrix[task].flat))
-            right = arb_mat(states, 1, list(rhs[task]))
-            try:
-                out[task] = left.solve(right, algorithm="lu").entries()
-            except ZeroDivisionError as error:
-                raise SingularSystem(f"not invertible within {self.name}") from error
-        return out
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+        return _solve_in_balls(matrix, rhs)
 
 
 class Rationals(_Flint):
@@ -159,13 +153,19 @@ class Rationals(_Flint):
 
     load = staticmethod(_elementwise(lambda value: fmpq(*float(value).as_integer_ratio()), 1))
 
-    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
-        tasks, states = rhs.shape
-        out = np.empty((tasks, states), dtype=object)
-        for task in range(tasks):
-            left = fmpq_mat(states, states, list(matrix[task].flat))
-            try:
-                out[task] = left.solve(fmpq_mat(states, 1, list(rhs[task]))).entries()
-            except ZeroDivisionError as error:
-                raise SingularSystem("the system is singular") from error
-        return out
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+        if any(isinstance(x, arb) for x in (*matrix.flat, *rhs)):  # promoted entries promote the solution
+            return _solve_in_balls(matrix, rhs)
+        try:
+            left = fmpq_mat(len(rhs), len(rhs), list(matrix.flat))
+            return np.array(left.solve(fmpq_mat(len(rhs), 1, list(rhs))).entries(), dtype=object)
+        except ZeroDivisionError as error:
+            raise SingularSystem("the system is singular") from error
+
+
+def _solve_in_balls(matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+    left = arb_mat(len(rhs), len(rhs), [arb(x) for x in matrix.flat])
+    try:
+        return np.array(left.solve(arb_mat(len(rhs), 1, [arb(x) for x in rhs]), algorithm="lu").entries(), dtype=object)
+    except ZeroDivisionError as error:
+        raise SingularSystem(f"not invertible within {flint.ctx.prec} bits") from error
