@@ -1,6 +1,7 @@
 """Ascent along an inexact hypergradient: the outer loop of bilevel methods (Ghadimi and Wang 2018), run exactly."""
 
 import numpy as np
+import sympy as sp
 
 from bomrl_theory.meta.derivatives import policy_gradient, tilted
 from bomrl_theory.numbers import Numeric
@@ -11,7 +12,7 @@ from bomrl_theory.theory.constants import gamma, per_task
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import late_choice
 from bomrl_theory.theory.smoothness import SMOOTHNESS, R, measure, n, square
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
 def gain(m: Measured) -> Numeric:
@@ -30,6 +31,8 @@ error = per_task(
     lambda m: square(m, implicit(m.phi, STEPS, TERMS) - policy_gradient(m.phi)),
     nonnegative=True,
 )
+
+_g, _h = sp.symbols("g h")
 
 THEOREM = Theorem(
     id="inexact_ascent-v1",
@@ -57,4 +60,5 @@ THEOREM = Theorem(
         "such results are published. f = J(phi), h as in aid_error, L_V as in softmax_smoothness."
     ),
     steps=None,
+    derivations=(Derivation(r"2 g h - h^2 = g^2 - (h - g)^2", lambda: 2 * _g * _h - _h**2 - _g**2 + (_h - _g) ** 2),),
 )

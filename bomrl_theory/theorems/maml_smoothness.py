@@ -8,7 +8,7 @@ from bomrl_theory.theory.constants import gamma, lam, per_task
 from bomrl_theory.theory.maml import ALPHA, HESSIAN, SMALL_STEP, SMALL_STEPS, alpha
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.smoothness import SMOOTHNESS, R, difference, distance, n, square
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 change = per_task(
     "dM2",
@@ -24,6 +24,9 @@ least = per_task(
     lambda m: -m.numbers.maximum(*(-m.numbers.sqrt(square(m, policy_gradient(e))) for e in (m.phi, m.plus))),
     nonnegative=True,
 )
+
+_y = sp.Symbol("y", real=True)
+_sigmoid = 1 / (1 + sp.exp(-_y))
 
 THEOREM = Theorem(
     id="maml_smoothness-v1",
@@ -53,5 +56,16 @@ THEOREM = Theorem(
         "the Lipschitz constant of the Hessian, and alpha = (1-gamma)/(2 lambda). Verdicts take phi and pi+."
     ),
     steps=None,
+    derivations=(
+        Derivation(
+            r"\sigma^{(3)} = \sigma (X^3 - 3 X \mathrm{Var} - m_3) \text{ for a sigmoid}",
+            lambda: (
+                sp.diff(_sigmoid, _y, 3)
+                - _sigmoid
+                * (1 - _sigmoid)
+                * ((1 - _sigmoid) ** 2 - 3 * _sigmoid * (1 - _sigmoid) - _sigmoid * (1 - 2 * _sigmoid))
+            ),
+        ),
+    ),
     draws=(SMALL_STEPS,),
 )

@@ -1,11 +1,13 @@
 """Smoothness of the return in softmax logits, for any reward span (THEORY section 8)."""
 
+import sympy as sp
+
 from bomrl_theory.meta.derivatives import policy_gradient
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, per_task
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.smoothness import SMOOTHNESS, R, difference, distance, n, square
-from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
+from bomrl_theory.theory.theorem import ADAPTING, Derivation, Source, Theorem
 
 change = per_task(
     "dg2",
@@ -14,6 +16,9 @@ change = per_task(
     lambda m: square(m, difference(m, policy_gradient(m.plus), policy_gradient(m.phi))),
     nonnegative=True,
 )
+
+_y = sp.Symbol("y", real=True)
+_sigmoid = 1 / (1 + sp.exp(-_y))
 
 THEOREM = Theorem(
     id="softmax_smoothness-v1",
@@ -41,4 +46,14 @@ THEOREM = Theorem(
         "constant for rewards in [0, 1] is 8/(1-gamma)^3 (Mei et al. 2020; Agarwal et al. 2021)."
     ),
     steps=None,
+    derivations=(
+        Derivation(
+            r"x (1 - 2x) = \tfrac18 - 2 (x - \tfrac14)^2",
+            lambda: _y * (1 - 2 * _y) - sp.Rational(1, 8) + 2 * (_y - sp.Rational(1, 4)) ** 2,
+        ),
+        Derivation(
+            r"\sigma^{(2)} = \sigma (X^2 - \mathrm{Var}) \text{ for a sigmoid}",
+            lambda: sp.diff(_sigmoid, _y, 2) - _sigmoid * ((1 - _sigmoid) ** 2 - _sigmoid * (1 - _sigmoid)),
+        ),
+    ),
 )
