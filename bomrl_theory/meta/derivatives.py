@@ -8,6 +8,8 @@ to zero over the actions of a state.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -51,8 +53,7 @@ def action_value_pullback(
     if terms is None:
         y = at.model.numbers.solve_discounted(at.P, at.model.gamma, arriving, transposed=True)
     else:
-        first, *rest = adjoint_terms(at, arriving, terms)
-        y = sum(rest, start=first)
+        y = reduce(add, adjoint_terms(at, arriving, terms))
     return y[..., None] * at.pi * at.advantage
 
 

@@ -11,6 +11,9 @@ dual (sum of absolute values) for the adjoint v, D for directions in logits and 
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 from jaxtyping import Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
@@ -45,13 +48,13 @@ def unrolled(at: Evaluation, count: int, kept: int) -> Shaped[Numeric, "T S A"]:
     """The gradient of ``E(w_count)`` by reverse mode through the last ``kept`` inner steps."""
     iterates, terms = inner_iterates(at, count), adjoint_terms(at, at.model.rho, kept)
     parts = [terms[j][..., None] * slopes(at, iterates[count - 1 - j]) for j in range(kept)]
-    return sum(parts[1:], start=parts[0])
+    return reduce(add, parts)
 
 
 def implicit(at: Evaluation, count: int, terms: int) -> Shaped[Numeric, "T S A"]:
     """Implicit differentiation at ``w_count``, with so many steps for the adjoint's linear system."""
-    adjoint = adjoint_terms(at, at.model.rho, terms)
-    return sum(adjoint[1:], start=adjoint[0])[..., None] * slopes(at, inner_iterates(at, count)[-1])
+    adjoint = reduce(add, adjoint_terms(at, at.model.rho, terms))
+    return adjoint[..., None] * slopes(at, inner_iterates(at, count)[-1])
 
 
 def largest_size(m: Measured, x: Shaped[Numeric, "T S"]) -> Shaped[Numeric, " T"]:

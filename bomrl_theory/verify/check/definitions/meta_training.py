@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from flint import arb, fmpq
 
@@ -41,7 +42,10 @@ class Softmax:
 
     @classmethod
     def of(cls, evaluated: Evaluated) -> Softmax:
-        return cls(evaluated.task, evaluated.pi, evaluated.visited, evaluated.exact)
+        """The same policy, with what is known of it kept as long as its evaluation is."""
+        if evaluated not in _OF:
+            _OF[evaluated] = cls(evaluated.task, evaluated.pi, evaluated.visited, evaluated.exact)
+        return _OF[evaluated]
 
     @cached_property
     def inverse(self) -> Table:
@@ -188,6 +192,9 @@ class Softmax:
         """The gradient of ``J(theta + alpha grad J)``."""
         g = self.maml_step(alpha).gradient
         return added(g, [[times(alpha, x) for x in row] for row in self.curved(g)])
+
+
+_OF: WeakKeyDictionary[Evaluated, Softmax] = WeakKeyDictionary()
 
 
 def _is_zero(x: Number) -> bool:
