@@ -23,7 +23,7 @@ THEOREM = Theorem(
         r"\| \nabla F(\theta') - \nabla F(\theta) \|^2 \le L_F^2 \| \theta' - \theta \|^2,\quad"
         r" L_F = 2 L \left[ (1 + \kappa)^2 + \frac{2 \gamma G}{\lambda} \right],\quad L = \frac{R}{8(1-\gamma)}"
         r" \min\left( n + \frac{\gamma(n-1)}{1-\gamma},\ \frac{1 + 2\sqrt{1+\gamma}"
-        r" \min(\gamma/\sqrt{1-\gamma}, \sqrt2)}{1-\gamma} \right)"
+        r" \min(\gamma/\sqrt{1-\gamma}, \sqrt{2})}{1-\gamma} \right)"
     ),
     source=Source("bomrl_theory", "theory section 8, L_F without the number of actions", "derived here"),
     status="proved",

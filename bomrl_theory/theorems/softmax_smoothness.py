@@ -28,7 +28,7 @@ THEOREM = Theorem(
         r"\| \nabla J(\theta') - \nabla J(\theta) \|^2 \le L_V^2 \| \theta' - \theta \|^2,\quad L_V ="
         r" \frac{R}{4(1-\gamma)}"
         r" \min\left( 1 + \frac{\gamma \sqrt{n-1}}{2(1-\gamma)},\ \frac{1 + 2\sqrt{1+\gamma}"
-        r" \min(\gamma/\sqrt{1-\gamma}, \sqrt2)}{1-\gamma} \right)"
+        r" \min(\gamma/\sqrt{1-\gamma}, \sqrt{2})}{1-\gamma} \right)"
     ),
     source=Source(
         "bomrl_theory", "theory section 8, L_V with two powers of the horizon less its factor 8", "derived here"
