@@ -14,7 +14,7 @@ from bomrl_theory.adapt.adapt import ADAPTING as ADAPTING
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import Constant, w
+from bomrl_theory.theory.constants import Constant, gap, gap_phi, w
 from bomrl_theory.theory.draws import Draw
 from bomrl_theory.theory.expression import (
     Expr,
@@ -167,6 +167,11 @@ class Theorem:
     def name(self) -> str:
         """The id without its version."""
         return self.id.rpartition("-v")[0]
+
+    @cached_property
+    def bounds_gap(self) -> bool:
+        """Whether it claims an upper bound on an optimality gap; only such a bound has a grade."""
+        return self.relation == "<=" and quantities(sp.sympify(self.left)) <= {gap.name, gap_phi.name, w.name}
 
     @cached_property
     def scope(self) -> Literal["task", "family"]:
