@@ -20,7 +20,11 @@ class Constants:
     """The smoothness constants of one task (theory section 8)."""
 
     def __init__(self, x: Facts, tau: int):
-        gamma, n, R = x.case.tasks[0].gamma, x.value("n", tau, None), x.value("R", tau, None)
+        gamma, n, R = (
+            x.case.tasks[0].gamma,
+            x.value("number of states", tau, None),
+            x.value("span of the rewards", tau, None),
+        )
         horizon = ONE / (ONE - gamma)
         root = sqrt((ONE + gamma) * horizon)
         self.gamma, self.lam = gamma, x.case.lam

@@ -240,13 +240,13 @@ def _change(x: Facts, tau: int, gradient: Callable[[Softmax], Table]) -> Number:
 # --- sizes and distances -------------------------------------------------------------------------
 
 
-@defines("R", "task", "max r - min r: span of the rewards")
+@defines("R", "task", "max r - min r: span of the rewards", key="span of the rewards")
 def _span(x: Facts, tau: int) -> Number:
     rewards = [reward for row in x.case.tasks[tau].r for reward in row]
     return max(rewards) - min(rewards)
 
 
-@defines("n", "case", "number of states")
+@defines("n", "case", "number of states", key="number of states")
 def _states(x: Facts) -> Number:
     return fmpq(len(x.case.tasks[0].states))
 
@@ -294,13 +294,13 @@ def _meta_change(x: Facts, tau: int) -> Number:
     return _change(x, tau, lambda at: at.soft_hypergradient(x.case.lam))
 
 
-@defines("bias", "task", "sum |grad F - grad J(theta+)| / 2, Alg^(2) solved exactly")
+@defines("bias", "task", "sum |grad F - grad J(theta+)| / 2, Alg^(2) solved exactly", key="first-order bias")
 def _first_order_bias(x: Facts, tau: int) -> Number:
     at = at_phi(x, tau)
     return divide(half_sum(at.pulled_back(at.soft_step(x.case.lam).gradient)), x.case.lam)
 
 
-@defines("error", "task", "sum |h - grad F| / 2 with the inexact hypergradient h")
+@defines("error", "task", "sum |h - grad F| / 2 with the inexact hypergradient h", key="error of the hypergradient")
 def _inexact(x: Facts, tau: int) -> Number:
     at, g = at_phi(x, tau), at_plus(x, tau).gradient
     h = added(g, [[divide(y, x.case.lam) for y in row] for row in at.pulled_back_in(g, 4)])
