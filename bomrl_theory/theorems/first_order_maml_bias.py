@@ -42,6 +42,6 @@ THEOREM = Theorem(
     witness=lambda: Case.new(two_arms(0), [[15, 4]], "policy-gradient", 2**20),
     tightness=0.592,
     proof="proofs/first_order_maml_bias.md",
-    notes="Every step size. alpha = (1-gamma)/(2 lambda), L_V as in softmax_smoothness.",
+    notes="Every step size. alpha = (1-gamma)/(2 lambda), L_V as in return_smoothness.",
     steps=None,
 )

@@ -57,7 +57,7 @@ THEOREM = Theorem(
     proof="proofs/inexact_ascent.md",
     notes=(
         "Summed over T steps it gives min |grad f|^2 <= 2 L_V (sup f - f_0)/T + mean |h - grad f|^2, the form in which "
-        "such results are published. f = J(phi), h as in aid_error, L_V as in softmax_smoothness."
+        "such results are published. f = J(phi), h as in aid_error, L_V as in return_smoothness."
     ),
     steps=None,
     derivations=(Derivation(r"2 g h - h^2 = g^2 - (h - g)^2", lambda: 2 * _g * _h - _h**2 - _g**2 + (_h - _g) ** 2),),

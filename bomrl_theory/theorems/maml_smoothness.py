@@ -52,7 +52,7 @@ THEOREM = Theorem(
     tightness=0.037,
     proof="proofs/maml_smoothness.md",
     notes=(
-        "Published for a distribution of losses; here one task's return at a time, with L_V of softmax_smoothness, rho "
+        "Published for a distribution of losses; here one task's return at a time, with L_V of return_smoothness, rho "
         "the Lipschitz constant of the Hessian, and alpha = (1-gamma)/(2 lambda). Verdicts take phi and pi+."
     ),
     steps=None,

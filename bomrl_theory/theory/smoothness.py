@@ -3,7 +3,7 @@
 Directions u are measured by ``D(u) = max_s (max_a u(s,a) - min_a u(s,a))``, which does not see constant shifts of a
 state's logits, or by their Euclidean length ``|u| >= D(u)/sqrt 2``. Gradients are measured by the dual of D, half the
 sum of their absolute values, or by their Euclidean length. R is the span of the rewards, n the number of states.
-Proofs: proofs/policy_gradient_bound.md, proofs/softmax_smoothness.md and proofs/meta_smoothness.md.
+Proofs: proofs/policy_gradient_bound.md, proofs/return_smoothness.md and proofs/meta_smoothness.md.
 """
 
 from __future__ import annotations

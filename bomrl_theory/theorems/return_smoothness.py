@@ -21,7 +21,7 @@ _y = sp.Symbol("y", real=True)
 _sigmoid = 1 / (1 + sp.exp(-_y))
 
 THEOREM = Theorem(
-    id="softmax_smoothness-v1",
+    id="return_smoothness-v1",
     title="Smoothness of the return in softmax logits, any reward span",
     topic="meta-training",
     statement=(
@@ -40,7 +40,7 @@ THEOREM = Theorem(
     constants=(change, R, gamma, n, distance),
     witness=lambda: Case.new(two_arms(), [[15, 4]], "kl-posterior", 2**20),
     tightness=0.592,
-    proof="proofs/softmax_smoothness.md",
+    proof="proofs/return_smoothness.md",
     notes=(
         "Holds between any two policies; verdicts take phi and pi+, with logits centred at every state. The published "
         "constant for rewards in [0, 1] is 8/(1-gamma)^3 (Mei et al. 2020; Agarwal et al. 2021)."
