@@ -10,7 +10,7 @@ from bomrl_theory.theory.bilevel import implicit
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, per_task
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.small import late_choice
+from bomrl_theory.theory.small import distant_choice
 from bomrl_theory.theory.smoothness import SMOOTHNESS, R, measure, n, square
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
@@ -52,7 +52,7 @@ THEOREM = Theorem(
     left=size.symbol,
     bound=2 * SMOOTHNESS * gained.symbol + error.symbol,
     constants=(size, gained, error, R, gamma, n),
-    witness=lambda: Case.new(late_choice(), [[1, 1]] * 5, "none"),
+    witness=lambda: Case.new(distant_choice(), [[1, 1]] * 5, "none"),
     tightness=1.0,
     proof="proofs/inexact_ascent.md",
     notes=(

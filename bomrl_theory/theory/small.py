@@ -67,9 +67,9 @@ def crossroads(gamma: Any = Fraction(1, 2**30)) -> TaskFamily:
     return TaskFamily.new(P, r, gamma, [1, 0, 0], name="crossroads")
 
 
-def late_choice(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+def distant_choice(gamma: Any = Fraction(1, 2)) -> TaskFamily:
     """Four steps of corridor, whatever one does, and then for ever a choice between 1 and nothing."""
     successors = [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]]
     P = [[[row, row] for row in successors]]
     r = [[[0, 0], [0, 0], [0, 0], [0, 0], [1, 0]]]
-    return TaskFamily.new(P, r, gamma, [1, 0, 0, 0, 0], name="late-choice")
+    return TaskFamily.new(P, r, gamma, [1, 0, 0, 0, 0], name="distant-choice")
