@@ -1,17 +1,24 @@
 """Attack the certificates: enclosures against exact rationals, verdicts against exact verdicts.
 
 Half of the cases are random, half built to break floating point. On every case with at most 6 states, and
-on a sample of the larger ones, each enclosure of V, nu and J (for pi*, phi and pi+) must contain the exact
-value, and the verdict reached by climbing from enclosures must be the one that rationals give alone.
+on a sample of the larger ones, each enclosure of V, nu and J (for pi*, phi and pi+) and of both sides must
+contain the exact value, and the verdict reached by climbing from enclosures must be the one that rationals
+give alone.
 
     python experiments/soundness.py --cases 100000 -o results/soundness.json
+
+A killed run is taken up where it was: every finished chunk is a line of ``OUTPUT.chunks.jsonl``, and a rerun
+makes only the others. The result is the same. The file is removed once the result is written.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,32 +26,53 @@ from typing import Any
 
 import click
 import numpy as np
+from flint import arb, fmpq
 from rich.progress import track
 
-from bomrl_theory.numbers import ENCLOSURES, Numbers, Rationals, SingularSystem
+from bomrl_theory.numbers import ENCLOSURES, Enclosure, Numbers, Rationals, SingularSystem, rational
+from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.files import replacing
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.verify.adversarial_cases import adversarial_cases
 from bomrl_theory.verify.random_cases import random_cases
-from bomrl_theory.verify.verdict import Outcome, judge
+from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge
 
 THEOREMS = {
     "kl-prior": "contraction_kl_prior",
     "kl-posterior": "contraction_kl_posterior",
     "euclidean": "contraction_euclidean",
+    "policy-gradient": "performance_difference",
     "none": "no_adaptation",
 }
 SMALL = 6
 """Every case with at most this many states is checked exactly."""
+EXACT = Rationals(4096)
+UNDECIDED_SHARE = 1e-4
+"""The largest share of undecided verdicts that passes."""
 
 
 @dataclass
 class Tally:
-    """What an attack found."""
+    """What an attack found.
 
-    cases: int = 0
+    Attributes:
+        cases: by number of states.
+        exact: those of them that were compared with exact arithmetic, likewise.
+        tasks: in all cases.
+        enclosures: entries of V, nu and J, and sides, that were compared.
+        excluded: those of them that exclude the exact value.
+        unknown: entries with an infinite radius, and cases that enclosures could not solve.
+        verdicts: by outcome.
+        decided_by: verdicts by number system.
+        compared: verdicts that rationals decide too.
+        wrong: those of them that rationals decide otherwise.
+        examples: of anything wrong or undecided.
+    """
+
+    cases: Counter[str] = field(default_factory=Counter)
+    exact: Counter[str] = field(default_factory=Counter)
     tasks: int = 0
     enclosures: int = 0
     excluded: int = 0
@@ -55,13 +83,27 @@ class Tally:
     wrong: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, other: Tally) -> None:
-        for name, value in vars(other).items():
+    def add(self, other: dict[str, Any]) -> None:
+        """Add another tally, as JSON gives it back."""
+        for name, value in other.items():
             mine = getattr(self, name)
             if isinstance(mine, Counter):
                 mine.update(value)
             else:
                 setattr(self, name, mine + value)
+
+    @property
+    def passed(self) -> bool:
+        """Nothing was excluded, wrong or violated, and hardly anything undecided."""
+        undecided = self.verdicts[Outcome.UNDECIDED] <= UNDECIDED_SHARE * self.verdicts.total()
+        return undecided and not (self.excluded or self.wrong or self.verdicts[Outcome.VIOLATED])
+
+
+def size_class(case: Case) -> str:
+    return f"at most {SMALL} states" if case.family.states <= SMALL else f"more than {SMALL} states"
+
+
+# --- one case ------------------------------------------------------------------------------------
 
 
 def quantities(case: Case, numbers: Numbers) -> dict[str, Any]:
@@ -72,20 +114,19 @@ def quantities(case: Case, numbers: Numbers) -> dict[str, Any]:
 
 
 def check_enclosures(case: Case, tally: Tally) -> None:
-    """Count enclosures that exclude the exact value."""
+    """Count enclosures of V, nu and J that exclude the exact value."""
     try:
         with ENCLOSURES.activated():
             enclosed = quantities(case, ENCLOSURES)
     except SingularSystem:
         tally.unknown += 1
         return
-    with Rationals(128).activated():
-        exact = quantities(case, Rationals(128))
-        for name, values in exact.items():
+    with EXACT.activated():
+        for name, values in quantities(case, EXACT).items():
             mid, rad = enclosed[name].mid, enclosed[name].rad
             known = np.isfinite(rad) & np.isfinite(mid)
-            distance = np.abs(Rationals(128).load(np.where(known, mid, 0.0)) - values)
-            outside = known & np.asarray(distance > Rationals(128).load(np.where(known, rad, 0.0)), dtype=bool)
+            distance = np.abs(EXACT.load(np.where(known, mid, 0.0)) - values)
+            outside = known & np.asarray(distance > EXACT.load(np.where(known, rad, 0.0)), dtype=bool)
             tally.enclosures += int(known.sum())
             tally.unknown += int((~known).sum())
             if outside.any():
@@ -93,29 +134,56 @@ def check_enclosures(case: Case, tally: Tally) -> None:
                 tally.examples.append(f"{name} excluded: {case.describe()}")
 
 
+def check_sides(case: Case, enclosed: Verdict, exact: Verdict, tally: Tally) -> None:
+    """Count enclosures of a verdict's sides that certainly exclude the exact value."""
+    # Free parameters are chosen in each number system; with others the sides are other numbers.
+    if not enclosed.sides or not exact.sides or enclosed.chosen != exact.chosen:
+        return
+    with EXACT.activated():
+        for side, value in zip(enclosed.sides, exact.sides, strict=True):
+            if np.isfinite(side.mid) and np.isfinite(side.rad):
+                tally.enclosures += 1
+                if excludes(side, value):
+                    tally.excluded += 1
+                    tally.examples.append(f"a side of {exact.theorem} excluded: {case.describe()}")
+            else:
+                tally.unknown += 1
+
+
+def excludes(side: Enclosure, value: fmpq | arb) -> bool:
+    """Whether a value lies certainly outside."""
+    return bool(abs(value - rational(float(side.mid))) > rational(float(side.rad)))
+
+
 def check_case(case: Case, tally: Tally, exactly: bool) -> None:
     """Judge one case; with ``exactly`` also compare with exact arithmetic."""
-    tally.cases += 1
+    tally.cases[size_class(case)] += 1
     tally.tasks += case.family.tasks
-    if exactly:
-        check_enclosures(case, tally)
-    if case.algorithm.name not in THEOREMS:
-        return
     theorem = theorem_named(THEOREMS[case.algorithm.name])
-    verdicts = judge(theorem, case)
+    views: Views = {}
+    verdicts = judge(theorem, case, views)
     for verdict in verdicts:
         tally.verdicts[verdict.outcome] += 1
         tally.decided_by[verdict.numbers] += 1
-        if verdict.outcome is Outcome.VIOLATED:
-            tally.examples.append(f"{theorem.id} violated: {case.describe()}")
-    if exactly:
-        for verdict, exact in zip(verdicts, judge(theorem, case, only=(Rationals(4096),)), strict=True):
-            if exact.outcome is Outcome.UNDECIDED or verdict.outcome is Outcome.UNDECIDED:
-                continue
-            tally.compared += 1
-            if exact.outcome is not verdict.outcome:
-                tally.wrong += 1
-                tally.examples.append(f"{theorem.id} {verdict.outcome}, exactly {exact.outcome}: {case.describe()}")
+        if verdict.outcome in (Outcome.VIOLATED, Outcome.UNDECIDED):
+            tally.examples.append(f"{theorem.id} {verdict.outcome}: {case.describe()}")
+    if not exactly:
+        return
+    tally.exact[size_class(case)] += 1
+    check_enclosures(case, tally)
+    enclosed = judge(theorem, case, views, only=(ENCLOSURES,))
+    exact = judge(theorem, case, views, only=(EXACT,))
+    for verdict, sides, truth in zip(verdicts, enclosed, exact, strict=True):
+        check_sides(case, sides, truth, tally)
+        if Outcome.UNDECIDED in (truth.outcome, verdict.outcome):
+            continue
+        tally.compared += 1
+        if truth.outcome is not verdict.outcome:
+            tally.wrong += 1
+            tally.examples.append(f"{theorem.id} {verdict.outcome}, exactly {truth.outcome}: {case.describe()}")
+
+
+# --- many ----------------------------------------------------------------------------------------
 
 
 def attack(seed: int, chunk: int, cases: int, share: float) -> Tally:
@@ -125,35 +193,87 @@ def attack(seed: int, chunk: int, cases: int, share: float) -> Tally:
     rng = np.random.default_rng(streams[2])
     drawn = chain(adversarial_cases(streams[0], cases // 2), random_cases(streams[1], cases // 10))
     for case in drawn:
-        check_case(case, tally, case.family.states <= SMALL or rng.random() < share)
+        sampled = rng.random() < share
+        check_case(case, tally, sampled or case.family.states <= SMALL)
     return tally
 
 
+def end_with_parent() -> None:
+    """A killed run must leave no worker behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class Chunks:
+    """Finished chunks, a line each, in a file that survives a kill at any moment.
+
+    Args:
+        path: of the file; made, or taken up if the same run was interrupted.
+        run: what the chunks depend on.
+
+    Raises:
+        click.ClickException: the file belongs to another run.
+    """
+
+    def __init__(self, path: Path, run: dict[str, Any]):
+        self.path = path
+        self.done: dict[int, dict[str, Any]] = {}
+        whole = 0
+        if path.exists():
+            # A line cut by the kill counts as not written.
+            lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+            whole = sum(map(len, lines))
+            if lines and json.loads(lines[0]) != run:
+                raise click.ClickException(f"{path} holds chunks of another run or version; move it away")
+            self.done = {entry["chunk"]: entry["tally"] for entry in map(json.loads, lines[1:])}
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+        if not whole:
+            self._append(run)
+
+    def add(self, chunk: int, tally: Tally) -> None:
+        self._append({"chunk": chunk, "tally": vars(tally)})
+        self.done[chunk] = vars(tally)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._file.write((json.dumps(entry) + "\n").encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
 @click.command()
-@click.option("--cases", default=2000, show_default=True, help="How many cases to attack.")
-@click.option("--chunk", default=500, show_default=True, help="Cases a process takes at a time.")
+@click.option("--cases", default=2000, show_default=True, help="How many cases to attack; a multiple of the chunk.")
+@click.option("--chunk", default=500, show_default=True, help="Cases a process takes at a time; a multiple of 10.")
 @click.option("--share", default=0.1, show_default=True, help="Share of the larger cases that is checked exactly.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", default=2, show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the tally as JSON.")
-def main(cases: int, chunk: int, share: float, seed: int, workers: int, output: Path | None) -> None:
-    """Attack the certificates and print what was found; exit code 1 if anything was wrong."""
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON to write.")
+def main(cases: int, chunk: int, share: float, seed: int, workers: int, output: Path) -> None:
+    """Attack the certificates and write what was found; exit code 1 if anything was wrong."""
+    command = f"python experiments/soundness.py --cases {cases} --chunk {chunk} --share {share} --seed {seed}"
+    run = {"command": f"{command} -o {output}", "seed": seed, "versions": versions()}
+    chunks = Chunks(output.with_name(output.name + ".chunks.jsonl"), run)
+    count = -(-cases // chunk)
+    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
+        missing = [index for index in range(count) if index not in chunks.done]
+        work = {pool.submit(attack, seed, index, chunk, share): index for index in missing}
+        for future in track(as_completed(work), total=len(work), description="attacking"):
+            chunks.add(work[future], future.result())
     total = Tally()
-    chunks = range(-(-cases // chunk))
-    with ProcessPoolExecutor(workers) as pool:
-        work = pool.map(attack, *zip(*((seed, index, chunk, share) for index in chunks), strict=True))
-        for tally in track(work, total=len(chunks), description="attacking"):
-            total.add(tally)
-    result = {
-        "command": f"python experiments/soundness.py --cases {cases} --chunk {chunk} --share {share} --seed {seed}"
-    }
-    result |= {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(total).items()}
-    text = json.dumps(result, indent=1) + "\n"
+    for index in range(count):
+        total.add(chunks.done[index])
+    text = json.dumps(run | {"passed": total.passed} | vars(total), indent=1, sort_keys=False) + "\n"
     click.echo(text)
-    if output:
-        with replacing(output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    raise SystemExit(1 if total.excluded or total.wrong or total.verdicts[Outcome.VIOLATED] else 0)
+    with replacing(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    chunks.path.unlink()
+    raise SystemExit(0 if total.passed else 1)
 
 
 if __name__ == "__main__":

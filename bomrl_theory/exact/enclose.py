@@ -29,12 +29,11 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
 from bomrl_theory.tasks.policy import deterministic
 
-ROW_SUMS = (2.0**-100, 2.0**100)
-"""Rows of P whose computed sum lies outside get infinite bounds; divide such weights by their sum."""
 CHUNK = 2048
 """Rows of P taken at a time in double-double, so that temporaries stay in the processor's cache."""
 UNDERFLOW = 2.0**-900
-"""More than all underflows of one backup together can move an action value, for rows with such sums."""
+"""More than all underflows of one backup together can move an action value, in units of 1 + max|V|, for rows with such
+sums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +106,13 @@ class PairBounds:
 
 
 def backup_error(terms: Any, gamma: float, V: Any, r: Any) -> Any:
-    """How far the float64 value of ``r + gamma (sum W V) / (sum W)`` can be off, whatever the order of the sums.
+    """How far the float64 value of ``r + gamma (sum W V) / (sum W)`` can be off, whatever the order of the sums,
+    and whether the division or the product with gamma comes first.
 
     Theorem. Let every row of W >= 0 hold at most ``terms`` <= 10^6 non-zero entries and have a computed sum in
-    ``ROW_SUMS``; let V and r bound ``|V|`` and ``|r|``. Then the error is at most
-    ``u ((2 terms + 5) gamma V + r)`` plus ``UNDERFLOW``: each term is off by at most ``2 terms + 3`` roundings,
-    and the weights sum to 1 after the division.
+    ``SANE_SUMS``; let V and r bound ``|V|`` and ``|r|``. Then the error is at most
+    ``u ((2 terms + 5) gamma V + r)`` plus ``UNDERFLOW (1 + V)``: each term is off by at most ``2 terms + 3``
+    roundings, and the weights sum to 1 after the division.
 
     Args:
         terms: non-zero entries in a row.
@@ -120,13 +120,13 @@ def backup_error(terms: Any, gamma: float, V: Any, r: Any) -> Any:
         V: largest ``|V|``.
         r: largest ``|r|``.
     """
-    return rounded_up(U * ((2 * terms + 5) * (gamma * V) + r)) + UNDERFLOW
+    return rounded_up(U * ((2 * terms + 5) * (gamma * V) + r) + UNDERFLOW * (1 + V))
 
 
 def _radius(task: TaskFamily | MDP, V: Array, terms: Any, sums: tuple[Any, Any]) -> Float64[Array, "*T"]:
     """:func:`backup_error` of every task; infinite where a row sum is not sane."""
     rad = backup_error(terms, float(task.gamma), np.abs(V).max(axis=-1), np.abs(task.r).max(axis=(-2, -1)))
-    return np.where((sums[0] >= ROW_SUMS[0]) & (sums[1] <= ROW_SUMS[1]), rad, np.inf)
+    return np.where((sums[0] >= kernels.SANE_SUMS[0]) & (sums[1] <= kernels.SANE_SUMS[1]), rad, np.inf)
 
 
 def _difference(mid: Array, rad: Array) -> Enclosure:

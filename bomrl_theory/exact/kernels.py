@@ -21,8 +21,10 @@ from bomrl_theory.numbers.double_double import split, two_prod, two_sum
 Backend = Literal["numba", "numpy"]
 SMALL_STATES = 64
 """Up to this many states the batched kernel beats LAPACK called once a task."""
-PRESWEEPS = (3, 5)
-"""Cheap sweeps before the first linear solve, over all actions and then of the greedy policy; they save solves."""
+
+
+SANE_SUMS = (2.0**-100, 2.0**100)
+"""Rows of weights whose computed sum lies outside get no certified bounds: divide them by their sum."""
 
 
 def backend() -> Backend:
@@ -83,15 +85,30 @@ def solve_batch(
     W: Float64[Array, "T S A S"], r: Float64[Array, "T S A"], gamma: float, *, maximum_iterations: int
 ) -> BatchSolution:
     """Policy iteration on many small tasks, one after the other on one core; needs numba."""
-    actions, V, iterations, converged, *rest = compiled(_solve_batch)(W, r, gamma, *PRESWEEPS, maximum_iterations)
-    return BatchSolution(actions, V, iterations, converged, Residuals(*rest))
+    from bomrl_theory.exact import batch
+
+    *solution, lowest, highest, terms, sums = compiled(batch.solve)(_rows(W), r, gamma, maximum_iterations)
+    # A tiny or huge row sum may overflow a row's factor. Such tasks get no bounds, but a solution all the same.
+    odd = np.flatnonzero((sums[:, 0] < SANE_SUMS[0]) | (sums[:, 1] > SANE_SUMS[1]))
+    if len(odd):
+        rows = W[odd] / W[odd].sum(axis=-1, keepdims=True)
+        for mine, again in zip(solution, compiled(batch.solve)(rows, r[odd], gamma, maximum_iterations), strict=False):
+            mine[odd] = again
+    return BatchSolution(*solution, Residuals(lowest, highest, terms, sums))
 
 
 def residuals(
     W: Float64[Array, "T S A S"], r: Float64[Array, "T S A"], gamma: float, V: Float64[Array, "T S"]
 ) -> Residuals:
     """The residual of any V in one pass over the weights; needs numba."""
-    return Residuals(*compiled(_residuals)(W, r, gamma, V))
+    from bomrl_theory.exact import batch
+
+    return Residuals(*compiled(batch.residuals)(_rows(W), r, gamma, _rows(V)))
+
+
+def _rows(x: Float64[Array, "..."]) -> Float64[Array, "..."]:
+    """Doubles that lie one after the other, as compiled row operations want them."""
+    return np.ascontiguousarray(x)
 
 
 def advantages(
@@ -127,212 +144,112 @@ def _advantages(W, r, gamma, gamma_low, head, tail, tasks, states, actions):
     return mid, sums
 
 
-def _residuals(W, r, gamma, V):
-    tasks, states, actions, _ = W.shape
-    lowest, highest = np.full(tasks, np.inf), np.full(tasks, -np.inf)
-    terms = np.zeros(tasks, dtype=np.int64)
-    sums = np.empty((tasks, 2))
-    for task in range(tasks):
-        sums[task, 0], sums[task, 1] = np.inf, 0.0
-        for s in range(states):
-            best = -np.inf
-            for a in range(actions):
-                product, total, count = 0.0, 0.0, 0
-                for target in range(states):
-                    w = W[task, s, a, target]
-                    product += w * V[task, target]
-                    total += w
-                    count += w != 0.0
-                value = (r[task, s, a] + gamma * (product / total)) - V[task, s]
-                # A NaN anywhere must reach the certificate.
-                if value > best or value != value:
-                    best = value
-                terms[task] = max(terms[task], count)
-                sums[task, 0] = min(sums[task, 0], total)
-                sums[task, 1] = max(sums[task, 1], total)
-            if best < lowest[task] or best != best:
-                lowest[task] = best
-            if best > highest[task] or best != best:
-                highest[task] = best
-    return lowest, highest, terms, sums
+class Rows(NamedTuple):
+    """Sparse rows of weights in CSR form, ready for backups."""
+
+    indptr: Int[Array, " R"]
+    indices: Int[Array, " N"]
+    W: Float64[Array, " N"]
 
 
-def _solve_batch(W, r, gamma, presweeps, following, maximum_iterations):
-    tasks, states, actions, _ = W.shape
-    index = np.empty((states, actions, states), dtype=np.int64)
-    weight = np.empty((states, actions, states))
-    filled = np.empty((states, actions), dtype=np.int64)
-    matrix = np.empty((states, states))
-    Q = np.empty((states, actions))
-    policies = np.empty((tasks, states), dtype=np.int64)
-    values = np.empty((tasks, states))
-    iterations = np.zeros(tasks, dtype=np.int64)
-    converged = np.zeros(tasks, dtype=np.bool_)
-    lowest, highest = np.full(tasks, np.inf), np.full(tasks, -np.inf)
-    terms = np.zeros(tasks, dtype=np.int64)
-    sums = np.empty((tasks, 2))
-    for task in range(tasks):
-        policy, V, rewards = policies[task], values[task], r[task]
-        # Keep the non-zero weights only, without a branch, and divide them by their sum.
-        sums[task, 0], sums[task, 1] = np.inf, 0.0
-        largest_reward = 0.0
-        for s in range(states):
-            V[s] = rewards[s, 0]
-            policy[s] = 0
-            for a in range(actions):
-                count = 0
-                total = 0.0
-                for target in range(states):
-                    w = W[task, s, a, target]
-                    index[s, a, count] = target
-                    weight[s, a, count] = w
-                    total += w
-                    count += w != 0.0
-                filled[s, a] = count
-                for i in range(count):
-                    weight[s, a, i] /= total
-                terms[task] = max(terms[task], count)
-                sums[task, 0] = min(sums[task, 0], total)
-                sums[task, 1] = max(sums[task, 1], total)
-                largest_reward = max(largest_reward, abs(rewards[s, a]))
-                if rewards[s, a] > V[s]:
-                    V[s], policy[s] = rewards[s, a], a
-        for _ in range(presweeps):
-            for s in range(states):
-                best = -np.inf
-                for a in range(actions):
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    value = rewards[s, a] + gamma * average
-                    if value > best:
-                        best = value
-                        policy[s] = a
-                V[s] = best
-            for _ in range(following):
-                for s in range(states):
-                    a = policy[s]
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    V[s] = rewards[s, a] + gamma * average
-        while True:
-            # (I - gamma P_pi) V = r_pi by elimination; diagonally dominant by rows, so no pivoting is needed.
-            iterations[task] += 1
-            for s in range(states):
-                a = policy[s]
-                matrix[s, :] = 0.0
-                for i in range(filled[s, a]):
-                    matrix[s, index[s, a, i]] = -gamma * weight[s, a, i]
-                matrix[s, s] += 1.0
-                V[s] = rewards[s, a]
-            for k in range(states):
-                pivot = 1.0 / matrix[k, k]
-                for s in range(k + 1, states):
-                    if matrix[s, k] != 0.0:
-                        factor = matrix[s, k] * pivot
-                        for j in range(k + 1, states):
-                            matrix[s, j] -= factor * matrix[k, j]
-                        V[s] -= factor * V[k]
-            size = 0.0
-            for s in range(states - 1, -1, -1):
-                value = V[s]
-                for j in range(s + 1, states):
-                    value -= matrix[s, j] * V[j]
-                V[s] = value / matrix[s, s]
-                size = max(size, abs(V[s]))
-            tolerance = 64 * 2.0**-52 * (size + largest_reward) / (1 - gamma)
-            improved = False
-            for s in range(states):
-                best, better = -np.inf, policy[s]
-                for a in range(actions):
-                    average = 0.0
-                    for i in range(filled[s, a]):
-                        average += weight[s, a, i] * V[index[s, a, i]]
-                    Q[s, a] = rewards[s, a] + gamma * average
-                    if Q[s, a] > best:
-                        best, better = Q[s, a], a
-                if best > Q[s, policy[s]] + tolerance:
-                    policy[s] = better
-                    improved = True
-            converged[task] = not improved
-            if converged[task] or iterations[task] >= maximum_iterations:
-                break
-        for s in range(states):
-            best = -np.inf
-            for a in range(actions):
-                if Q[s, a] > best or Q[s, a] != Q[s, a]:  # a NaN anywhere must reach the certificate
-                    best = Q[s, a]
-            for a in range(actions):
-                if best - Q[s, a] <= tolerance:
-                    policy[s] = a
-                    break
-            difference = best - V[s]
-            if difference < lowest[task] or difference != difference:
-                lowest[task] = difference
-            if difference > highest[task] or difference != difference:
-                highest[task] = difference
-    return policies, values, iterations, converged, lowest, highest, terms, sums
+def row_sums(rows: Rows) -> Float64[Array, " SA"]:
+    """The computed sum of every row."""
+    return compiled(_row_sums)(*rows)
 
 
 def sparse_backup(
-    indptr: Int[Array, " R"],
-    indices: Int[Array, " N"],
-    W: Float64[Array, " N"],
-    r: Float64[Array, "S A"],
-    scale: Float64[Array, " SA"],
-    V: Float64[Array, " S"],
+    rows: Rows, r: Float64[Array, "S A"], scale: Float64[Array, " SA"], V: Float64[Array, " S"]
 ) -> tuple[Float64[Array, " S"], Int[Array, " S"]]:
-    """``max_a r + scale (W V)`` and where it is attained, from CSR weights [S*A, S]; makes no array [S, A]."""
-    return compiled(_sparse_backup)(indptr, indices, W, r, scale, V)
+    """``max_a r + scale (W V)`` and where it is attained, from weights [S*A, S]; makes no array [S, A]."""
+    return compiled(_sparse_backup)(*rows, r, scale, V)
+
+
+def policy_rows(
+    rows: Rows, r: Float64[Array, "S A"], scale: Float64[Array, " SA"], policy: Int[Array, " S"]
+) -> tuple[Rows, Float64[Array, " S"], Float64[Array, " S"]]:
+    """What the policy chooses, moved together: weights [S, S], rewards and scale."""
+    indptr, indices, W, *rest = compiled(_policy_rows)(*rows, r, scale, policy)
+    return Rows(indptr, indices, W), *rest
 
 
 def sweep(
-    indptr: Int[Array, " R"],
-    indices: Int[Array, " N"],
-    W: Float64[Array, " N"],
+    rows: Rows,
     r: Float64[Array, " S"],
     scale: Float64[Array, " S"],
     V: Float64[Array, " S"],
-    direction: int,
+    out: Float64[Array, " S"],
+    direction: int = 1,
 ) -> float:
-    """``V = r + scale (W V)`` in place, from CSR weights [S, S], state by state upward (1) or downward (-1).
+    """``out = r + scale (W V)`` from weights [S, S], state by state upward (1) or downward (-1).
+
+    With ``out`` the same array as V, every state already sees the new values of those before it.
 
     Returns:
-        The largest change of an entry.
+        The spread of the change, largest minus smallest.
     """
-    return compiled(_sweep)(indptr, indices, W, r, scale, V, direction)
+    return compiled(_sweep)(*rows, r, scale, V, out, direction)
+
+
+# Unsigned indices spare the check for negative ones, which costs more than the arithmetic.
+
+
+def _row_sums(indptr, indices, W):
+    sums = np.empty(len(indptr) - 1)
+    for row in range(len(sums)):
+        total = 0.0
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + 1])):
+            total += W[i]
+        sums[row] = total
+    return sums
 
 
 def _sparse_backup(indptr, indices, W, r, scale, V):
-    # Unsigned indices spare the check for negative ones, which costs more than the arithmetic.
     states, actions = r.shape
-    values, policy = np.empty(states), np.zeros(states, dtype=np.int32)
+    values, policy = np.empty(states), np.empty(states, dtype=np.int32)
     one, row = np.uint64(1), np.uint64(0)
     for s in range(states):
-        best = -np.inf
+        best, choice = -np.inf, 0
         for a in range(actions):
             product = 0.0
             for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + one])):
                 product += W[i] * V[np.uint64(indices[i])]
             value = r[s, a] + scale[row] * product
-            if value > best or value != value:
-                best = value
-                policy[s] = a
+            # Without a branch: which action is best cannot be predicted. A NaN stays.
+            better = (value > best) | (value != value)
+            choice, best = a if better else choice, value if better else best
             row += one
-        values[s] = best
+        values[s], policy[s] = best, choice
     return values, policy
 
 
-def _sweep(indptr, indices, W, r, scale, V, direction):
+def _policy_rows(indptr, indices, W, r, scale, policy):
+    states, actions = r.shape
+    starts = np.zeros(states + 1, dtype=indptr.dtype)
+    for s in range(states):
+        row = s * actions + policy[s]
+        starts[s + 1] = starts[s] + indptr[row + 1] - indptr[row]
+    targets, weights = np.empty(starts[states], dtype=indices.dtype), np.empty(starts[states])
+    rewards, factors = np.empty(states), np.empty(states)
+    place = np.uint64(0)
+    for s in range(states):
+        row = np.uint64(s * actions + policy[s])
+        for i in range(np.uint64(indptr[row]), np.uint64(indptr[row + np.uint64(1)])):
+            targets[place], weights[place] = indices[i], W[i]
+            place += np.uint64(1)
+        rewards[s], factors[s] = r[s, policy[s]], scale[row]
+    return starts, targets, weights, rewards, factors
+
+
+def _sweep(indptr, indices, W, r, scale, V, out, direction):
     states = len(r)
-    largest = 0.0
+    lowest, highest = np.inf, -np.inf
     for k in range(states):
         s = np.uint64(k if direction > 0 else states - 1 - k)
         product = 0.0
         for i in range(np.uint64(indptr[s]), np.uint64(indptr[s + np.uint64(1)])):
             product += W[i] * V[np.uint64(indices[i])]
         value = r[s] + scale[s] * product
-        largest = max(largest, abs(value - V[s]))
-        V[s] = value
-    return largest
+        change = value - V[s]
+        lowest, highest = min(lowest, change), max(highest, change)
+        out[s] = value
+    return highest - lowest

@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from bomrl_theory.exact import kernels
-from bomrl_theory.exact.enclose import ROW_SUMS, Bounds, backup_error
+from bomrl_theory.exact.enclose import Bounds, backup_error
 from bomrl_theory.numbers import ENCLOSURES, Array, Enclosure, discounted_error
 from bomrl_theory.numbers.enclosure import TINY, U, rounded_up
 from bomrl_theory.tasks.mdp import MDP
 from bomrl_theory.tasks.sparse import SparseMDP
 
-INNER_REDUCTION = 0.005
+INNER_REDUCTION = 0.02
 """Sweeps of a fixed policy stop once the spread of their change fell by this factor; a backup is then worth more."""
 
 MIXING_SWEEPS = 20
@@ -106,7 +106,7 @@ def solve_large(
 def _certified(task: MDP | SparseMDP, view: _Backups, V: Array, change: Array) -> Bounds:
     largest = np.abs(V).max(), max(abs(float(task.r.min())), abs(float(task.r.max())))
     error = backup_error(view.terms, float(task.gamma), *largest)
-    if not ROW_SUMS[0] <= view.sums[0] <= view.sums[1] <= ROW_SUMS[1]:
+    if not kernels.SANE_SUMS[0] <= view.sums[0] <= view.sums[1] <= kernels.SANE_SUMS[1]:
         error = np.inf
     extremes = np.array([change.min(), change.max()])
     residual = Enclosure(extremes, rounded_up(error + U * np.abs(extremes)) + TINY)
@@ -121,7 +121,9 @@ class _Backups:
         sparse = isinstance(task, SparseMDP)
         self.compiled = sparse and kernels.backend() == "numba"
         self.W: Any = task.P if sparse else task.P.reshape(-1, task.states)
-        total = self.W.sum(axis=1)
+        if self.compiled:
+            self.rows = kernels.Rows(self.W.indptr, self.W.indices, self.W.data)
+        total = kernels.row_sums(self.rows) if self.compiled else self.W.sum(axis=1)
         self.sums = float(total.min()), float(total.max())
         self.terms = int(np.diff(self.W.indptr).max()) if sparse else task.states
         self.scale = float(task.gamma) / total
@@ -129,29 +131,42 @@ class _Backups:
 
     def optimal(self, V: Float64[Array, " S"]) -> tuple[Float64[Array, " S"], Int[Array, " S"]]:
         """``T V`` and a greedy policy."""
-        if self.compiled:
-            W = self.W
-            return kernels.sparse_backup(W.indptr, W.indices, W.data, self.task.r, self.scale, V)
-        Q = self.W @ V if V.any() else np.zeros_like(self.scale)
-        Q *= self.scale
-        Q = Q.reshape(self.task.r.shape)
-        Q += self.task.r
+        if not V.any():
+            Q = self.task.r
+        elif self.compiled:
+            return kernels.sparse_backup(self.rows, self.task.r, self.scale, V)
+        else:
+            Q = self.W @ V
+            Q *= self.scale
+            Q = Q.reshape(self.task.r.shape)
+            Q += self.task.r
         policy = Q.argmax(axis=1)
         return np.take_along_axis(Q, policy[:, None], 1)[:, 0], policy
 
     def follow(self, policy: Int[Array, " S"], V: Float64[Array, " S"], sweeps: int, goal: float) -> tuple[Array, int]:
         """Nearer the policy's value, up to a constant: the new V and the sweeps made, at most ``sweeps``."""
+        if not self.compiled:
+            return self._follow(policy, V, sweeps, goal)
+        chosen = kernels.policy_rows(self.rows, self.task.r, self.scale, policy)
+        other = np.empty_like(V)
+        for done in range(1, sweeps + 1):
+            if self.slow:
+                kernels.sweep(*chosen, V, V, 1 if done % 2 else -1)
+                continue
+            spread = kernels.sweep(*chosen, V, other)
+            V, other = other, V
+            if spread <= goal:
+                return V, done
+            # Simultaneous sweeps shrink the spread best where the task mixes fast. Otherwise sweep in place.
+            self.slow = done == MIXING_SWEEPS
+        return V, sweeps
+
+    def _follow(self, policy: Int[Array, " S"], V: Float64[Array, " S"], sweeps: int, goal: float) -> tuple[Array, int]:
         rows = np.arange(self.task.states) * self.task.actions + policy
         W, r, scale = self.W[rows], self.task.r.ravel()[rows], self.scale[rows]
         for done in range(1, sweeps + 1):
-            if self.slow:
-                kernels.sweep(W.indptr, W.indices, W.data, r, scale, V, 1 if done % 2 else -1)
-                continue
             before = V
             V = r + scale * (W @ V)
-            before = V - before
-            if np.ptp(before) <= goal:
+            if np.ptp(V - before) <= goal:
                 return V, done
-            # Simultaneous sweeps shrink the spread best where the task mixes fast. Otherwise sweep in place.
-            self.slow = self.compiled and done == MIXING_SWEEPS
         return V, sweeps

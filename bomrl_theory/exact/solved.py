@@ -12,13 +12,18 @@ from jaxtyping import Float64
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.solve import Optimum, optimal_policy
-from bomrl_theory.numbers import Array, Numbers
+from bomrl_theory.numbers import Array, Numbers, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
 RATIONAL_STATES = 600
 """Beyond this many states exact rational solves take minutes; the optimum is then left uncertified."""
 KEPT_EVALUATIONS = 16
+
+
+def _data_of(numbers: Numbers) -> Numbers:
+    """Rationals of every precision share a family's data and evaluations, which are exact."""
+    return Rationals(0) if isinstance(numbers, Rationals) else numbers
 
 
 class Solved:
@@ -41,10 +46,12 @@ class Solved:
 
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""
+        numbers = _data_of(numbers)
         return self._models.setdefault(numbers, Model(self.family, numbers))
 
     def star(self, numbers: Numbers) -> Evaluation:
         """The evaluation of pi*."""
+        numbers = _data_of(numbers)
         if numbers not in self._stars:
             weights = deterministic(self.optimum.actions, self.family.actions)
             self._stars[numbers] = Evaluation.of(self.model(numbers), weights)
@@ -52,6 +59,7 @@ class Solved:
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
         """The evaluation of a policy [S, A] (shared) or [T, S, A]; the last few are kept."""
+        numbers = _data_of(numbers)
         weights = np.ascontiguousarray(np.broadcast_to(policy, self.family.r.shape))
         key = (numbers, weights.tobytes())
         if key not in self._evaluations:
