@@ -53,6 +53,36 @@ def keep_or_lose(gamma: Any = Fraction(999_999, 1_000_000)) -> TaskFamily:
     return TaskFamily.new(P, r, gamma, [1, 0], name="keep-or-lose")
 
 
+def swing(gamma: Any = Fraction(1, 1000)) -> TaskFamily:
+    """State 0: action 0 (reward 1) leads to state 1, action 1 (reward 0) stays; in state 1, for ever, action 1 pays 1.
+
+    With a small discount what an action leads to and what it pays are separate choices of the same size.
+    """
+    P = [[[[0, 1], [1, 0]], [[0, 1], [0, 1]]]]
+    r = [[[1, 0], [0, 1]]]
+    return TaskFamily.new(P, r, gamma, [1, 0], name="swing")
+
+
+def gain_or_loss(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+    """One state; arm 0 pays 1, arm 1 costs 1: under the uniform policy the value is zero, its slope is not."""
+    return TaskFamily.new([[[[1], [1]]]], [[[1, -1]]], gamma, [1], name="gain-or-loss")
+
+
+def crossroads(gamma: Any = Fraction(1, 2**30)) -> TaskFamily:
+    """State 0: action 0 (reward 2^-10) leads to state 1, action 1 to state 2; in both, for ever, action 0 pays 1."""
+    P = [[[[0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]]]
+    r = [[[2**-10, 0], [1, 0], [1, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0, 0], name="crossroads")
+
+
+def distant_choice(gamma: Any = Fraction(1, 2)) -> TaskFamily:
+    """Four steps of corridor, whatever one does, and then for ever a choice between 1 and nothing."""
+    successors = [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]]
+    P = [[[row, row] for row in successors]]
+    r = [[[0, 0], [0, 0], [0, 0], [0, 0], [1, 0]]]
+    return TaskFamily.new(P, r, gamma, [1, 0, 0, 0, 0], name="distant-choice")
+
+
 def fork(gamma: Any = Fraction(1, 2**20), *, lure: bool = True, stake: float = 1) -> TaskFamily:
     """Two tasks. State 0 leads to one of the absorbing states 1 and 2, where the actions have rewards 1 and -1.
 
