@@ -11,7 +11,7 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, per_task
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import distant_choice
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, measure, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, R, gradient_square, measure, n, square
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
@@ -22,7 +22,6 @@ def gain(m: Measured) -> Numeric:
     return tilted(m.phi, implicit(m.phi, STEPS, TERMS) / length[..., None]).J - m.phi.J
 
 
-size = per_task("g2", "|grad J(phi)|^2", "return^2", lambda m: square(m, policy_gradient(m.phi)), nonnegative=True)
 gained = per_task("gain", "J(theta + h/L_V) - J(theta), h as in aid_error", "return", gain)
 error = per_task(
     "aid2",
@@ -49,9 +48,9 @@ THEOREM = Theorem(
     ),
     status="proved",
     algorithms=("none",),
-    left=size.symbol,
+    left=gradient_square.symbol,
     bound=2 * SMOOTHNESS * gained.symbol + error.symbol,
-    constants=(size, gained, error, R, gamma, n),
+    constants=(gradient_square, gained, error, R, gamma, n),
     witness=lambda: Case.new(distant_choice(), [[1, 1]] * 5, "none"),
     tightness=1.0,
     proof="proofs/inexact_ascent.md",

@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import R, gamma, gap, lam, nu_star, p
+from bomrl_theory.theory.constants import K, R, gamma, gap, lam, nu_star, p
 from bomrl_theory.theory.draws import SEVERAL_STEPS
-from bomrl_theory.theory.mirror_descent import FROM_UNIFORM, KL_STAR, K, drift
+from bomrl_theory.theory.mirror_descent import FROM_UNIFORM, KL_STAR, drift
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.theorem import Source, Theorem
 

@@ -5,8 +5,8 @@ import sympy as sp
 from bomrl_theory.theorems.npg_improvement import THEOREM as IMPROVEMENT
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import actions
-from bomrl_theory.theory.constants import R, gamma, gap, lam, scalar
-from bomrl_theory.theory.mirror_descent import FROM_UNIFORM, K, drift
+from bomrl_theory.theory.constants import K, R, gamma, gap, lam, scalar
+from bomrl_theory.theory.mirror_descent import FROM_UNIFORM, drift
 from bomrl_theory.theory.small import one_good_arm, two_arms
 from bomrl_theory.theory.theorem import Assumption, Source, Theorem
 

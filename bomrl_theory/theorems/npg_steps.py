@@ -5,11 +5,11 @@ from fractions import Fraction
 import sympy as sp
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, gap, lam, nu_star, p
+from bomrl_theory.theory.constants import K, gamma, gap, lam, nu_star, p
 from bomrl_theory.theory.draws import SEVERAL_STEPS
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.steps import G_K, K, chi, omega
+from bomrl_theory.theory.steps import G_K, chi, omega
 from bomrl_theory.theory.theorem import Assumption, Source, Theorem
 
 SUM = over_states(nu_star.symbol * (-lam.symbol * sp.log(p.symbol) + G_K.symbol + omega.symbol)) + chi.symbol

@@ -3,9 +3,8 @@
 from fractions import Fraction
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import R, gamma, gap, lam
+from bomrl_theory.theory.constants import K, R, gamma, gap, lam
 from bomrl_theory.theory.expression import over_tasks
-from bomrl_theory.theory.mirror_descent import K
 from bomrl_theory.theory.online import (
     SEQUENCE,
     action_logs,

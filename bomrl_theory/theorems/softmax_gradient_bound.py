@@ -2,14 +2,11 @@
 
 import sympy as sp
 
-from bomrl_theory.meta.derivatives import policy_gradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, per_task
+from bomrl_theory.theory.constants import gamma
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import R, n, square
+from bomrl_theory.theory.smoothness import R, gradient_square, n
 from bomrl_theory.theory.theorem import Source, Theorem
-
-size = per_task("g2", "|grad J(phi)|^2", "return^2", lambda m: square(m, policy_gradient(m.phi)), nonnegative=True)
 
 THEOREM = Theorem(
     id="softmax_gradient_bound-v1",
@@ -22,9 +19,9 @@ THEOREM = Theorem(
     source=Source("bomrl_theory", "theory section 8, G_V with the third power of the horizon", "derived here"),
     status="proved",
     algorithms=("none",),
-    left=size.symbol,
+    left=gradient_square.symbol,
     bound=R.symbol**2 / (8 * (1 - gamma.symbol) ** 2) * sp.Min(n.symbol, 1 / (1 - gamma.symbol)),
-    constants=(size, R, gamma, n),
+    constants=(gradient_square, R, gamma, n),
     witness=lambda: Case.new(two_arms(), [[1, 1]], "none"),
     tightness=1.0,
     proof="proofs/softmax_gradient_bound.md",

@@ -9,8 +9,9 @@ from bomrl_theory.theory.constants import Delta, g, gamma, improvement, nu_phi
 from bomrl_theory.theory.draws import SEVERAL_STEPS
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.small import junction
-from bomrl_theory.theory.surrogate import TV, TV_max
+from bomrl_theory.theory.surrogate import TV_max
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
+from bomrl_theory.theory.two_policies import TV
 
 ERROR = sp.Abs(improvement.symbol - over_states(nu_phi.symbol * g.symbol) / (1 - gamma.symbol))
 """By how much the surrogate objective misses the change of the return."""

@@ -8,8 +8,9 @@ from bomrl_theory.theory.constants import Delta, g, gamma, improvement, nu_phi
 from bomrl_theory.theory.expression import largest_over_states, over_states
 from bomrl_theory.theory.small import junction
 from bomrl_theory.theory.steps import lost
-from bomrl_theory.theory.surrogate import TV, TV_max
+from bomrl_theory.theory.surrogate import TV_max
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
+from bomrl_theory.theory.two_policies import TV
 
 THEOREM = Theorem(
     id="surrogate_error_improving-v1",

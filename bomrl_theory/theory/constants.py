@@ -81,6 +81,15 @@ def concentrability(m: Measured, reference: Shaped[Numeric, "T S"]) -> Shaped[Nu
 
 gamma = scalar("gamma", "discount", "1", lambda m: m.model.gamma, shared=True, nonnegative=True)
 lam = scalar("lambda", "regularisation of the adaptation step", "return", lambda m: m.lam, shared=True, positive=True)
+K = scalar(
+    "K",
+    "number of adaptation steps",
+    "1",
+    lambda m: m.numbers.constant(m.case.steps),
+    shared=True,
+    nonnegative=True,
+    integer=True,
+)
 w = per_task("w", "task weight", "1", lambda m: m.model.w, positive=True)
 rho = per_state("rho", "start distribution", "1", lambda m: m.model.rho, nonnegative=True)
 nu_phi = per_state("nu_phi", "discounted visitation of phi", "1", lambda m: m.phi.nu, nonnegative=True)

@@ -18,7 +18,7 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import nu_star, p, per_task, scalar
+from bomrl_theory.theory.constants import nu_star, p, per_task
 from bomrl_theory.theory.draws import Draw, random_lambda, random_policy
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.measured import Measured
@@ -66,14 +66,6 @@ def uncovered_states(m: Measured) -> Shaped[Numeric, " T"]:
     return m.numbers.load(count.astype(np.float64))
 
 
-K = scalar(
-    "K",
-    "number of adaptation steps",
-    "1",
-    lambda m: m.numbers.constant(m.case.steps),
-    shared=True,
-    positive=True,
-)
 theta = per_task(
     "vartheta",
     "max_s nu*(s)/((1-gamma) rho(s)): concentrability of the start distribution",

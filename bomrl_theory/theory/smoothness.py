@@ -15,7 +15,7 @@ import sympy as sp
 from jaxtyping import Bool, Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
-from bomrl_theory.meta.derivatives import soft_step
+from bomrl_theory.meta.derivatives import policy_gradient, soft_step
 from bomrl_theory.numbers import Array, Numeric
 from bomrl_theory.theory.constants import Constant, gamma, lam, per_task, scalar, values
 from bomrl_theory.theory.expression import Expr, evaluate
@@ -54,6 +54,11 @@ def each_task(m: Measured, x: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, " T"]
 def square(m: Measured, x: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, " T"]:
     """Squared Euclidean length for each task."""
     return each_task(m, x * x)
+
+
+gradient_square = per_task(
+    "g2", "|grad J(phi)|^2", "return^2", lambda m: square(m, policy_gradient(m.phi)), nonnegative=True
+)
 
 
 def dual_norm(m: Measured, x: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, " T"]:

@@ -6,7 +6,7 @@ from jaxtyping import Shaped
 
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.comparator import e_post, eta_phi, shortfall
-from bomrl_theory.theory.constants import Constant, per_state, per_task, scalar, values
+from bomrl_theory.theory.constants import Constant, per_state, per_task, values
 from bomrl_theory.theory.measured import Measured
 
 
@@ -72,15 +72,6 @@ def gained_ahead(m: Measured, n: int) -> Shaped[Numeric, " T"]:
     return m.numbers.dot(m.model.rho, total)
 
 
-K = scalar(
-    "K",
-    "number of adaptation steps",
-    "1",
-    lambda m: m.numbers.constant(m.case.steps),
-    shared=True,
-    nonnegative=True,
-    integer=True,
-)
 D_K = per_state(
     "D_K",
     "((gamma P*)^K (V* - V^phi))(s): the meta-policy's gap K optimal steps ahead",

@@ -8,14 +8,9 @@ from jaxtyping import Shaped
 
 from bomrl_theory.adapt.step import kl
 from bomrl_theory.numbers import Numeric
-from bomrl_theory.theory.constants import Delta, gamma, per_state, per_task
+from bomrl_theory.theory.constants import Delta, gamma, per_state, per_task, values
 from bomrl_theory.theory.measured import Measured
-
-
-def total_variation(m: Measured) -> Shaped[Numeric, "T S"]:
-    """``1/2 sum_a |pi+ - phi|``."""
-    change = m.plus.pi - m.phi.pi
-    return m.numbers.maximum(change, -change).sum(axis=-1) / 2
+from bomrl_theory.theory.two_policies import TV
 
 
 def smallest_visitation(m: Measured) -> Shaped[Numeric, " T"]:
@@ -23,12 +18,11 @@ def smallest_visitation(m: Measured) -> Shaped[Numeric, " T"]:
     return -m.numbers.largest(np.where(m.phi.visited, -m.phi.nu, -m.numbers.constant(1)), -1)
 
 
-TV = per_state("TV", "TV(pi+, phi) at s", "1", total_variation, nonnegative=True)
 TV_max = per_task(
     "TV_max",
     "max TV(pi+, phi) over the states that phi visits",
     "1",
-    lambda m: m.numbers.largest(np.where(m.phi.visited, total_variation(m), m.model.zero), -1),
+    lambda m: m.numbers.largest(np.where(m.phi.visited, values([TV], m)["TV"], m.model.zero), -1),
     nonnegative=True,
 )
 KL = per_state("KL", "KL(pi+ || phi) at s", "nats", lambda m: kl(m.plus, m.phi), nonnegative=True)

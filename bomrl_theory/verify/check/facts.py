@@ -150,6 +150,8 @@ def defines(
     """
 
     def register(function: Callable[..., Number]) -> Callable[..., Number]:
+        if (key or name) in DEFINITIONS:
+            raise ValueError(f"{key or name} is defined twice; give the second definition a key of its own")
         DEFINITIONS[key or name] = Definition(name, meanings, per, function)
         return function
 

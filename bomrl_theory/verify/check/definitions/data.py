@@ -43,3 +43,8 @@ def _influence(x: Facts, tau: int) -> Number:
         for a in task.actions
         for z in task.states
     )
+
+
+@defines("K", "case", "number of adaptation steps")
+def _steps(x: Facts) -> Number:
+    return fmpq(x.case.steps)

@@ -23,11 +23,6 @@ from bomrl_theory.verify.check.arithmetic import (
 from bomrl_theory.verify.check.facts import Facts, defines
 
 
-@defines("K", "case", "number of adaptation steps")
-def _steps(x: Facts) -> Number:
-    return fmpq(x.case.steps)
-
-
 @defines("vartheta", "task", "max_s nu*(s)/((1-gamma) rho(s)): concentrability of the start distribution")
 def _start_concentrability(x: Facts, tau: int) -> Number:
     task = x.case.tasks[tau]

@@ -84,7 +84,12 @@ def _range(task: Task) -> fmpq:
 # --- greedy policies -----------------------------------------------------------------------------
 
 
-@defines("delta", "task", "max_s [max_a Q^phi(s,a) - <pi+, Q^phi>(s)]: how far pi+ is from greedy for V^phi")
+@defines(
+    "delta",
+    "task",
+    "max_s [max_a Q^phi(s,a) - <pi+, Q^phi>(s)]: how far pi+ is from greedy for V^phi",
+    key="delta greedy",
+)
 def _greedy_error(x: Facts, tau: int) -> Number:
     return largest(largest(Q) - inner(row, Q) for row, Q in zip(x.case.plus[tau], x.phi(tau).Q, strict=True))
 

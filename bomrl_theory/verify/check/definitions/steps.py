@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flint import fmpq
-
 from bomrl_theory.verify.check.arithmetic import ONE, ZERO, Number, divide, larger, largest, log, power, times, total
 from bomrl_theory.verify.check.definitions.adaptation import reached
 from bomrl_theory.verify.check.facts import Facts, defines
-
-
-@defines("K", "case", "number of adaptation steps")
-def _steps(x: Facts) -> Number:
-    return fmpq(x.case.steps)
 
 
 def _optimally_ahead(x: Facts, tau: int, values: list[Number], n: int) -> list[Number]:
