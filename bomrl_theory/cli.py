@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,21 +18,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bomrl_theory.errors import BomrlError
+from bomrl_theory.errors import BomrlError, BrokenPlugin
 
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.theory.case import Case
     from bomrl_theory.theory.theorem import Theorem
+    from bomrl_theory.verify.admissible import Admissible
     from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
+    from bomrl_theory.verify.order import Relation
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
+    from bomrl_theory.verify.search import Found, Progress
+    from bomrl_theory.verify.verdict import Verdict
 
 INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """Entry point: every error that input can cause is one line on stderr and exit code 2."""
+    _tell_warnings_in_one_line()
     try:
         code = cli(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
@@ -47,6 +54,19 @@ def main() -> NoReturn:
         sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_warnings_in_one_line() -> None:
+    """A package whose theorems cannot be used is no reason to stop, and none to be silent."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: Any, *place: Any, **options: Any) -> None:
+        if issubclass(category, BrokenPlugin):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            usual(message, category, *place, **options)
+
+    warnings.showwarning = show
 
 
 class _Examples(click.Command):
@@ -147,6 +167,97 @@ def verify(
     else:
         _print_run(run, plan, saved)
     _exit(run.exit_code if run.finished else INTERRUPTED)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl search contraction_kl_posterior
+bomrl search published_bound --states 2 --gamma 4/5 --lambda 1/10 -o worst.json
+bomrl search my_bound.py --states 3 --seconds 60 --json
+bomrl search coverage --resume worst.json --starts 50 -o worst.json""",
+)
+@click.argument("theorem", metavar="THEOREM|FILE.py")
+@click.option("--states", type=int, default=2, show_default=True, help="States of the candidates.")
+@click.option("--actions", type=int, default=2, show_default=True, help="Actions of the candidates.")
+@click.option("--tasks", type=int, help="Tasks (default: 2 for a theorem about the family, otherwise 1).")
+@click.option("--steps", type=int, help="Adaptation steps (default: what the theorem speaks about, or 1).")
+@click.option("--gamma", metavar="G", help="Fixed discount, exact: 4/5. By default seven discounts take turns.")
+@click.option("--lambda", "lam", metavar="L|LO..HI", help="Fixed lambda or a range (default 1/1000..1000).")
+@click.option("--algorithm", metavar="NAME", help="Fixed algorithm; by default all of the theorem's take turns.")
+@click.option("--starts", type=int, default=21, show_default=True, help="Independent and restarted populations.")
+@click.option("--seconds", type=float, help="Stop searching then; the result depends on the machine.")
+@seed_option
+@json_option
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Go on from a saved case.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Save the case that was found as a file that bomrl verify --replay reads.",
+)
+def search(
+    theorem: str,
+    states: int,
+    actions: int,
+    tasks: int | None,
+    steps: int | None,
+    gamma: str | None,
+    lam: str | None,
+    algorithm: str | None,
+    starts: int,
+    seconds: float | None,
+    seed: int,
+    as_json: bool,
+    resume: Path | None,
+    output: Path | None,
+) -> None:
+    """Search the worst case of a theorem: show that its bound is tight, or break it.
+
+    Maximises left/bound over tasks of the given size. Candidates are compared in floats; what is reported was
+    decided with certainty. Ctrl-C ends the search and keeps the best case so far.
+
+    Exit codes: 0 the bound holds on every case certified (a refuted theorem: it was violated), 1 a counterexample,
+    or none for a refuted theorem, 2 usage, 3 nothing in scope was found, 130 interrupted.
+    """
+    from bomrl_theory.adapt.adapt import algorithm_named
+    from bomrl_theory.tasks.mdp import exact_discount
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.casefile import load_case, write_case
+    from bomrl_theory.verify.search import LAMBDAS, Search, Settings, lambda_range
+
+    chosen = theorem_named(theorem)
+    settings = Settings(
+        states=states,
+        actions=actions,
+        tasks=tasks,
+        steps=steps,
+        gamma=None if gamma is None else exact_discount(gamma),
+        lambdas=LAMBDAS if lam is None else lambda_range(lam),
+        algorithm=None if algorithm is None else algorithm_named(algorithm).name,
+        starts=starts,
+        seconds=seconds,
+        seed=seed,
+    )
+    begin = None if resume is None else load_case(resume)[1]
+    if output is not None:
+        from bomrl_theory.tasks.files import check_directory
+
+        check_directory(output.parent)
+    with _search_progress() as on_progress:
+        found = Search(chosen, settings, resume=begin, on_progress=on_progress).run()
+    if output is not None and found.simple is not None and found.simple_verdict is not None:
+        write_case(found.simple, found.simple_verdict, output)
+    if as_json:
+        _print_json(found.as_json() | {"seed": seed, "saved": None if output is None else str(output)})
+    else:
+        _print_found(found, output)
+    _exit(found.exit_code)
 
 
 @cli.command(
@@ -265,12 +376,76 @@ def check(file: Path, as_json: bool) -> None:
     _exit(result.exit_code)
 
 
-@cli.command("list", cls=_Examples, epilog="bomrl list\nbomrl list --json\nbomrl list --families")
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl constants contraction_kl_posterior
+bomrl constants task_variance --cases 200 --seed 1 --json
+bomrl constants my_bound.py""",
+)
+@click.argument("theorem", metavar="THEOREM|FILE.py")
+@click.option("--cases", type=click.IntRange(1), default=60, show_default=True, help="Random families in the corpus.")
+@seed_option
 @json_option
+def constants(theorem: str, cases: int, seed: int, as_json: bool) -> None:
+    """By how much might a bound's constants be lowered?
+
+    A linear program finds the smallest constants, in the mean of new over derived bound, with which the bound
+    still holds on a corpus: the theorem's witness, its probes and random families. They are rounded up and
+    every verdict is decided again, certified. This is no theorem: it shows which terms have room for
+    improvement, and the binding cases show which have none. Needs the extra lp.
+    """
+    import numpy as np
+
+    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.verify.admissible import admissible
+    from bomrl_theory.verify.random_cases import random_cases
+
+    _check_seed(seed)
+    chosen = theorem_named(theorem)
+    found = admissible(chosen, random_cases(np.random.SeedSequence(seed), cases, chosen.draws))
+    if as_json:
+        _print_json(_constants_json(found, cases, seed))
+    else:
+        _print_constants(found, cases, seed)
+
+
+@cli.command(
+    "list",
+    cls=_Examples,
+    epilog="""bomrl list
+bomrl list --topic "surrogate bounds"
+bomrl list --order --cases 100
+bomrl list --json
+bomrl list --families""",
+)
+@json_option
+@click.option(
+    "--order",
+    is_flag=True,
+    help="Instead: which bound is at most which other, proved or searched on --cases random families.",
+)
+@click.option("--cases", type=click.IntRange(1), default=50, show_default=True, help="Families that --order draws.")
+@seed_option
+@click.option("--topic", metavar="TOPIC", help="Only this topic; its first letters are enough.")
 @click.option("--families", "what", flag_value="families", help="List the task families instead.")
 @click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
-def list_(as_json: bool, what: str | None) -> None:
-    """List the registered theorems."""
+def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, what: str | None) -> None:
+    """List the registered theorems by topic, each with its status and how its statement was obtained.
+
+    With --order: the partial order of the bounds on the same quantity. "proved" holds on every case;
+    "never contradicted" held on every case that was drawn, and is not proved.
+    """
+    for option, given in (("--topic", topic is not None), ("--order", order)):
+        if what is not None and given:
+            raise BomrlError(f"{option} is about theorems, not {what}; leave one of the two out")
+    if order:
+        _check_seed(seed)
+        known = _relations(_of_topic(topic), cases, seed)
+        if as_json:
+            _print_json([_relation_json(relation) for relation in known])
+        else:
+            _print_order(known, cases, seed)
+        return
     if what == "families":
         from bomrl_theory.tasks.catalogue import describe
 
@@ -280,17 +455,20 @@ def list_(as_json: bool, what: str | None) -> None:
 
         rows = [{"name": algorithm.name, "summary": algorithm.summary} for algorithm in algorithms().values()]
     else:
-        from bomrl_theory.theory.registry import registry
-
+        theorems = _of_topic(topic)
+        if not as_json:
+            _print_list(theorems)
+            return
         rows = [
             {
                 "id": theorem.id,
                 "title": theorem.title,
+                "topic": theorem.topic,
                 "status": theorem.status,
                 "source": f"{theorem.source.work}; {theorem.source.place}",
                 "obtained": theorem.source.obtained,
             }
-            for theorem in registry().values()
+            for theorem in theorems
         ]
     if as_json:
         _print_json(rows)
@@ -302,28 +480,44 @@ def list_(as_json: bool, what: str | None) -> None:
 @click.argument("theorem")
 @json_option
 def show(theorem: str, as_json: bool) -> None:
-    """Everything about one theorem: statement, source, constants, assumptions, witness."""
+    """Everything about one theorem: statement, source, constants, assumptions, derivations, witness.
+
+    Each derivation is run again by SymPy now; one that fails is shown so.
+    """
     import sympy
 
-    from bomrl_theory.theory.registry import theorem_named
+    from bomrl_theory.report.notation import claim_latex
+    from bomrl_theory.report.plain_text import plain_text
+    from bomrl_theory.theory.registry import registry, theorem_named
+    from bomrl_theory.verify.order import dominating
     from bomrl_theory.verify.verdict import judge
 
     chosen = theorem_named(theorem)
     (witness, *_) = judge(chosen, chosen.witness(), precise=True)
+    smaller, larger = dominating(chosen, list(registry().values()))
     details = {
         "id": chosen.id,
         "title": chosen.title,
         "status": chosen.status,
         "source": f"{chosen.source.work}; {chosen.source.place}",
         "obtained": chosen.source.obtained,
+        "topic": chosen.topic,
         "statement": chosen.statement,
+        "statement_text": plain_text(chosen.statement),
         "left": str(chosen.left),
         "relation": chosen.relation,
         "bound": str(chosen.bound),
+        "claim_text": plain_text(claim_latex(chosen)),
         "bound_latex": sympy.latex(chosen.bound),
         "algorithms": list(chosen.algorithms),
         "scope": chosen.scope,
-        "assumptions": [{"name": a.name, "statement": a.statement} for a in chosen.assumptions],
+        "assumptions": [
+            {"name": a.name, "statement": a.statement, "statement_text": plain_text(a.statement), "needed": a.needed}
+            for a in chosen.assumptions
+        ],
+        "derivations": [
+            {"claim": d.claim, "claim_text": plain_text(d.claim), "confirmed": d.holds()} for d in chosen.derivations
+        ],
         "constants": [{"symbol": c.name, "meaning": c.meaning, "unit": c.unit} for c in chosen.constants],
         "witness": {
             "case": chosen.witness().describe(),
@@ -332,6 +526,8 @@ def show(theorem: str, as_json: bool) -> None:
             "bound": witness.exact[1],
             "ratio": witness.ratio,
         },
+        "at_least": [theorem.id for theorem in smaller],
+        "at_most": [theorem.id for theorem in larger],
         "proof": chosen.proof,
         "notes": chosen.notes,
     }
@@ -352,6 +548,21 @@ def _theorems(names: tuple[str, ...]) -> list[Theorem]:
     from bomrl_theory.theory.registry import registry, theorem_named
 
     return [theorem_named(name) for name in names] or list(registry().values())
+
+
+def _of_topic(topic: str | None) -> list[Theorem]:
+    """The registry, or the part of it under the one topic that starts with these letters."""
+    from bomrl_theory.errors import UnknownName
+    from bomrl_theory.theory.registry import registry
+
+    theorems = list(registry().values())
+    if topic is None:
+        return theorems
+    known = {theorem.topic for theorem in theorems}
+    found = {topic} & known or {name for name in known if name.startswith(topic.lower())}
+    if len(found) != 1:
+        raise UnknownName("topic", topic, known)
+    return [theorem for theorem in theorems if theorem.topic in found]
 
 
 def _check_seed(seed: int) -> None:
@@ -414,6 +625,19 @@ def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
+def _search_progress() -> Iterator[Callable[[Progress], None]]:
+    """Best ratios and rate on stderr; nothing where stderr is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda progress: None
+        return
+    with console.status("searching") as status:
+        yield lambda progress: status.update(progress.describe())
+
+
+@contextmanager
 def _stages() -> Iterator[Callable[[str], None]]:
     """A spinner that names the current stage; nothing where stderr is not a terminal."""
     from rich.console import Console
@@ -445,6 +669,153 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     _console().print(table)
+
+
+def _print_list(theorems: list[Theorem]) -> None:
+    """One line for each theorem however narrow the terminal is: only titles are cut."""
+    from rich.text import Text
+
+    from bomrl_theory.theory.theorem import by_topic
+
+    console = _console()
+    widths = [
+        max(map(len, column)) for column in zip(*((t.id, t.status, t.source.obtained) for t in theorems), strict=True)
+    ]
+    styles = {"refuted": "red", "conjectured": "yellow"}
+    for topic, members in by_topic(theorems).items():
+        console.print(Text(f"{topic} ({len(members)})", style="bold"))
+        for theorem in members:
+            cells = (theorem.id, theorem.status, theorem.source.obtained)
+            line = Text("  ")
+            for cell, width, style in zip(cells, widths, ("", styles.get(theorem.status, ""), "dim"), strict=True):
+                line.append(cell.ljust(width + 2), style)
+            console.print(line.append(theorem.title), overflow="ellipsis", no_wrap=True)
+        console.print()
+    counts = Counter(theorem.status for theorem in theorems)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
+
+
+def _relations(theorems: list[Theorem], cases: int, seed: int) -> list[Relation]:
+    """Every comparable pair, judged on the witnesses, the probes and random families."""
+    import numpy as np
+
+    from bomrl_theory.verify.order import relations
+    from bomrl_theory.verify.random_cases import random_cases
+    from bomrl_theory.verify.run import draws_of, verify
+
+    known = [make() for theorem in theorems for make in (theorem.witness, *theorem.probes)]
+    drawn = random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems))
+    with _progress("comparing", cases) as advance:
+        seen: set[str] = set()
+
+        def on_case(case: Any) -> None:
+            if case.origin not in seen:
+                seen.add(case.origin)
+                advance(case.origin)
+
+        run = verify(theorems, [*known, *drawn], on_case=on_case)
+    return relations(run)
+
+
+def _relation_json(relation: Relation) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl list --order --json``."""
+    against = relation.against
+    return {
+        "smaller": relation.first.id,
+        "larger": relation.second.id,
+        "status": relation.status,
+        "cases": {"below": relation.below, "above": relation.above, "equal_or_unclear": relation.unclear},
+        "refuted_by": None
+        if against is None
+        else {
+            "case": against.case.describe(),
+            "task": against.task,
+            "smaller": against.smaller,
+            "larger": against.larger,
+        },
+    }
+
+
+def _print_order(known: list[Relation], cases: int, seed: int) -> None:
+    """The Hasse diagram, line by line, and what cannot be ordered."""
+    from bomrl_theory.verify.order import covering
+
+    console = _console()
+    lines = covering(known)
+    equal = {
+        (line.first.id, line.second.id)
+        for line in lines
+        for other in lines
+        if line.status == other.status == "proved" and (line.first, line.second) == (other.second, other.first)
+    }
+    width = max((len(line.first.id) for line in lines), default=0)
+    for line in sorted(lines, key=lambda line: (line.status != "proved", line.second.id, line.first.id)):
+        if (line.first.id, line.second.id) in equal and line.first.id > line.second.id:
+            continue
+        sign = "=" if (line.first.id, line.second.id) in equal else "≤"
+        how = "proved" if line.status == "proved" else f"not proved; never contradicted, smaller on {line.below} cases"
+        if line.first.status == "refuted" or line.second.status == "refuted":
+            how += " (one of the two is refuted as a bound)"
+        console.print(f"{line.first.id:<{width}} {sign} {line.second.id}: {how}", highlight=False, soft_wrap=True)
+    incomparable = [
+        (relation, other)
+        for index, relation in enumerate(known)
+        for other in known[index + 1 :]
+        if relation.status == other.status == "refuted"
+        and (relation.first, relation.second) == (other.second, other.first)
+    ]
+    if incomparable:
+        console.print("\nNeither is always the smaller one; the smallest case for either side:", highlight=False)
+    for relation, other in incomparable[:SHOWN_FINDINGS]:
+        console.print(f"{relation.first.id} and {relation.second.id}", highlight=False, soft_wrap=True)
+        for one in (other, relation):
+            if one.against is not None:
+                console.print(
+                    f"  {one.second.id} < {one.first.id} on {one.against.describe()}", highlight=False, soft_wrap=True
+                )
+    if len(incomparable) > SHOWN_FINDINGS:
+        console.print(f"... and {len(incomparable) - SHOWN_FINDINGS} more pairs (--json lists them all)")
+    console.print(f"{len(known) // 2} comparable pairs; {cases} random families, seed {seed}", highlight=False)
+
+
+def _constants_json(found: Admissible, cases: int, seed: int) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl constants --json``."""
+    from bomrl_theory.report.notation import expression_latex
+    from bomrl_theory.report.plain_text import plain_text
+
+    return {
+        "id": found.theorem.id,
+        "terms": [
+            {"term": plain_text(expression_latex(term)), "derived": 1, "admissible": str(c), "value": float(c)}
+            for term, c in zip(found.terms, found.constants, strict=True)
+        ],
+        "mean_of_new_over_derived": found.mean,
+        "mean_of_left_over_derived": found.attainable,
+        "binding": [{"case": b.describe(), "price": b.price} for b in found.binding],
+        "families": cases,
+        "seed": seed,
+        "cases": found.cases,
+        "verdicts": found.verdicts,
+        "certified": True,
+        "theorem": False,
+    }
+
+
+def _print_constants(found: Admissible, cases: int, seed: int) -> None:
+    details = _constants_json(found, cases, seed)
+    console = _console()
+    console.print(f"[bold]{found.theorem.id}[/]  {found.theorem.title}", highlight=False)
+    _print_table([{"derived": 1, "admissible here": f"{t['value']:.6f}", "term": t["term"]} for t in details["terms"]])
+    lines = [
+        f"mean of new over derived bound {found.mean:.4f}; no constants can go below {found.attainable:.4f}, "
+        "the mean of left side over derived bound",
+        *(f"binding: {binding.describe()} (price {binding.price:.3g})" for binding in found.binding[:5]),
+        f"certified on {found.verdicts} verdicts ({found.cases} cases; {cases} random families, seed {seed}); "
+        "no theorem: another case may need more",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
@@ -508,8 +879,7 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
         case, verdict = record
         expected = "refuted, as registered" if result.theorem.status == "refuted" else "BROKEN"
         console.print(f"{result.theorem.id}: {expected}. Smallest counterexample: {case.describe()}", highlight=False)
-        console.print(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})", highlight=False, soft_wrap=True)
-        console.print(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})", highlight=False, soft_wrap=True)
+        _print_case(case, verdict)
         if result.theorem.id in saved:
             click.echo(f"  replay: bomrl verify --replay {saved[result.theorem.id]}")
     total = sum(len(result.records) for result in run.results)
@@ -521,6 +891,16 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
         console.print("interrupted: the table holds what was decided until then")
     console.print(f"{total} verdicts on {run.judged} cases, {certified}; seed {plan.seed}", highlight=False)
     console.print(f"decided by: {shares}", highlight=False)
+
+
+def _print_case(case: Case, verdict: Verdict) -> None:
+    """The exact numbers of a case, and both sides."""
+    from bomrl_theory.verify.readable import exact_lines
+
+    for line in exact_lines(case):
+        click.echo(f"  {line}")
+    click.echo(f"  left  = {verdict.left:.12g}  ({verdict.exact[0]})")
+    click.echo(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})")
 
 
 def _remark(result: Any) -> str:
@@ -536,6 +916,18 @@ def _remark(result: Any) -> str:
 
 def _number(x: float | None) -> str:
     return "-" if x is None else f"{x:.4g}"
+
+
+def _print_found(found: Found, output: Path | None) -> None:
+    click.echo(found.headline())
+    case, verdict = found.simple, found.simple_verdict
+    if case is not None and verdict is not None:
+        click.echo("smallest counterexample:" if found.violated else "the case, in the simplest numbers found:")
+        _print_case(case, verdict)
+        if output is not None:
+            click.echo(f"  replay: bomrl verify --replay {output}")
+    for line in found.remarks():
+        click.echo(line)
 
 
 def _print_evaluation(result: EvaluationReport) -> None:
@@ -686,21 +1078,37 @@ def _print_theorem(details: dict[str, Any]) -> None:
 
     def line(label: str, text: Any) -> None:
         if text:
-            console.print(f"[bold]{label:<12}[/]", end="")
+            console.print(f"[bold]{label:<12}[/]", end="", highlight=False)
             console.out(str(text), highlight=False)
 
-    line(details["id"], details["title"])
+    console.print(f"[bold]{details['id']}[/]  {details['title']}", highlight=False)
     line("status", details["status"])
     line("source", f"{details['source']} ({details['obtained']})")
-    line("statement", details["statement"])
-    line("claims", f"{details['left']} {details['relation']} {details['bound']}")
-    line("", details["bound_latex"])
+    line("topic", details["topic"])
+    line("states", details["statement_text"])
+    line("evaluates", details["claim_text"])
     line("about", f"each {details['scope']}; {', '.join(details['algorithms'])}")
     for assumption in details["assumptions"]:
-        line("assumes", f"{assumption['name']}: {assumption['statement']}")
+        known = "" if assumption["needed"] else " (no case is known where it matters)"
+        line("assumes", f"{assumption['name']}: {assumption['statement_text']}{known}")
+    for index, derivation in enumerate(details["derivations"]):
+        mark = "✓" if derivation["confirmed"] else "✗ NOT CONFIRMED:"
+        line("derived" if not index else "", f"{mark} {derivation['claim_text']}")
+    if details["derivations"]:
+        confirmed = sum(derivation["confirmed"] for derivation in details["derivations"])
+        line("", f"{confirmed} of {len(details['derivations'])} steps confirmed by SymPy just now")
     witness = details["witness"]
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")
+    equal = [other for other in details["at_least"] if other in details["at_most"]]
+    for label, others in (
+        ("equals", equal),
+        ("dominated", [other for other in details["at_least"] if other not in equal]),
+        ("dominates", [other for other in details["at_most"] if other not in equal]),
+    ):
+        how = {"equals": "equals", "dominated": "is never below", "dominates": "is never above"}[label]
+        if others:
+            line(label, f"this bound {how} that of {', '.join(others)} where both apply (proved symbolically)")
     line("proof", details["proof"])
     line("notes", details["notes"])
     _print_table(details["constants"])

@@ -32,6 +32,10 @@ class InvalidTheorem(BomrlError):
     """A theorem file whose declaration is inconsistent."""
 
 
+class BrokenPlugin(UserWarning):
+    """A theorem announced by another package could not be used; the message names the package."""
+
+
 class MissingExtra(BomrlError):
     """An optional dependency is not installed. The message holds the exact pip line."""
 

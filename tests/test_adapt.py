@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import cvxpy as cp
@@ -14,6 +15,7 @@ from scipy.optimize import minimize
 from strategies import cases
 
 from bomrl_theory.adapt.adapt import adapt, algorithm_named, algorithms
+from bomrl_theory.adapt.sampled import LONGEST, SAMPLES, estimated_values, horizon
 from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.numbers import FLOATS, Array
@@ -21,6 +23,7 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import SMALLEST
 from bomrl_theory.tasks.random_dense import random_dense
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.small import late_reward
 from bomrl_theory.theory.theorem import ADAPTING
 
 REGULARISED = ("kl-prior", "kl-posterior", "euclidean")
@@ -342,6 +345,83 @@ def test_bad_cases(arguments: dict[str, Any], error: type[Exception], message: s
 
 
 def test_every_algorithm_is_a_file_and_named() -> None:
-    """Discovery finds the five algorithms, and nothing unnamed."""
-    assert set(algorithms()) == {"none", *ADAPTING}
+    """Discovery finds the common algorithms and the special ones, and nothing unnamed."""
+    assert set(algorithms()) == {"none", *ADAPTING, "wrong-task", "kl-posterior-halving", "online-average"}
     assert all(algorithm.label and algorithm.summary for algorithm in algorithms().values())
+
+
+def test_wrong_task_takes_the_next_tasks_step() -> None:
+    """Task 0 gets what Alg^(2) found on task 1, and the last task what it found on the first."""
+    family = dense(3, tasks=3)
+    phi = random_policy(3, family)
+    right = adapt(family, phi, "kl-posterior", 0.5).policies[-1]
+    wrong = adapt(family, phi, "wrong-task", 0.5).policies[-1]
+    assert np.array_equal(wrong, right[[1, 2, 0]])
+    assert not np.array_equal(wrong, right)
+
+
+def test_halving_takes_each_step_with_half_the_lambda() -> None:
+    """Three steps are one with lambda, one with lambda/2 and one with lambda/4, each from where the last one led."""
+    family = dense(4)
+    policies = adapt(family, random_policy(4, family), "kl-posterior-halving", 0.75, steps=3).policies
+    for k, weight in enumerate((0.75, 0.375, 0.1875)):
+        assert np.array_equal(policies[k + 1], adapt(family, policies[k][0], "kl-posterior", weight).policies[-1])
+
+
+# --- sampled action values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gamma", "steps"), [("0", 1), ("1/4096", 1), ("1/2", 10), ("9/10", LONGEST), ("999/1000", LONGEST)]
+)
+def test_returns_are_cut_when_little_is_left(gamma: str, steps: int) -> None:
+    """The smallest number of rewards after which the discount is below 1/1000, and never more than the longest."""
+    assert horizon(Fraction(gamma)) == steps
+    assert steps == LONGEST or float(Fraction(gamma)) ** steps <= 1e-3
+
+
+def test_estimate_without_chance_is_the_cut_return() -> None:
+    """Deterministic moves, one reward: what follows is not seen."""
+    family = late_reward()
+    with FLOATS.activated():
+        phi = evaluation(family, np.ones((3, 2)))
+        assert np.array_equal(estimated_values(phi), family.r)
+        assert phi.Q[0, 0] == pytest.approx([1, -1 + 1 / 1024])
+
+
+def test_estimates_have_the_mean_and_the_spread_of_sampled_returns() -> None:
+    """Errors average out over many pairs, and have the size of 1/sqrt(samples); both sides of it are tested."""
+    family = dense(3, tasks=40, gamma="1/2")
+    phi = random_policy(3, family)
+    with FLOATS.activated():
+        exact = evaluation(family, phi)
+        error = estimated_values(exact) - exact.Q
+        spread = np.sqrt(((exact.Q - exact.V[..., None]) ** 2).mean() + family.r.var())
+    assert abs(error.mean()) < 0.02 * spread
+    assert 0.1 < error.std() / spread * np.sqrt(SAMPLES) < 3
+
+
+def test_a_step_on_estimates_keeps_them_task_by_task() -> None:
+    """The step is the closed form on the estimate, and a case restricted to a task keeps that task's numbers."""
+    case = Case.new(dense(5, tasks=3, gamma="1/2"), random_policy(5, dense(5)), "kl-posterior-sampled", Fraction(1, 2))
+    estimate = case.adaptation.steps[-1].estimate
+    assert estimate is not None
+    phi = case.phi / case.phi.sum(axis=-1, keepdims=True)
+    expected = row_softmax(np.log(phi) + estimate / 0.5)
+    plus = case.adaptation.policies[-1]
+    assert plus / plus.sum(axis=-1, keepdims=True) == pytest.approx(expected, rel=1e-12)
+    part = case.restricted((2,)).adaptation
+    assert np.array_equal(part.steps[-1].estimate, estimate[[2]])  # pyright: ignore
+    assert np.array_equal(part.policies[-1], plus[[2]])
+    assert adapt(case.family, case.phi, "kl-posterior", 0.5).steps[-1].estimate is None
+
+
+def test_online_average_starts_each_task_from_the_optima_before_it() -> None:
+    """Three one-state tasks with optimal arms 0, 0, 1: a prior count of phi, then one count a task."""
+    arms = [[1, 0], [1, 0], [0, 1]]
+    family = TaskFamily.new([[[[1], [1]]]] * 3, [[row] for row in arms], 0.5, [1])
+    policies = adapt(family, np.array([[0.25, 0.75]]), "online-average", 0.5, steps=2).policies
+    assert np.allclose(policies[1][:, 0, 0], [0.25, 1.25 / 2, 2.25 / 3], atol=0, rtol=1e-15)
+    for task in range(3):
+        step = adapt(family, policies[1][task], "kl-posterior", 0.5).policies[-1]
+        assert np.array_equal(policies[2][task], step[task])

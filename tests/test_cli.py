@@ -15,6 +15,7 @@ from bomrl_theory import cli
 from bomrl_theory.tasks.files import save_family
 from bomrl_theory.theory.registry import registry
 from bomrl_theory.theory.small import stay_or_leave
+from bomrl_theory.theory.theorem import TOPICS, Derivation
 
 Bomrl = Callable[..., tuple[int, str, str]]
 GOOD: dict[str, Any] = {
@@ -52,7 +53,33 @@ def test_list_contract(bomrl: Bomrl) -> None:
     rows = json.loads(out)
     assert code == 0
     assert [row["id"] for row in rows] == list(registry())
-    assert all(set(row) == {"id", "title", "status", "source", "obtained"} for row in rows)
+    assert all(set(row) == {"id", "title", "topic", "status", "source", "obtained"} for row in rows)
+
+
+def test_list_for_people_groups_by_topic(bomrl: Bomrl) -> None:
+    """Every theorem stands once, under its topic, topics in their order."""
+    code, out, _ = bomrl("list")
+    lines = [line.strip() for line in out.splitlines()]
+    topics = {line.rpartition(" (")[0]: place for place, line in enumerate(lines) if line.endswith(")")}
+    topics = {topic: place for topic, place in topics.items() if topic in TOPICS}
+    assert code == 0
+    assert list(topics) == [topic for topic in TOPICS if topic in topics]
+    for theorem in registry().values():
+        (place,) = [index for index, line in enumerate(lines) if line.split(" ")[0] == theorem.id]
+        below = [topic for topic, start in topics.items() if start < place]
+        assert below[-1] == theorem.topic
+        assert theorem.status in lines[place]
+        assert theorem.source.obtained in lines[place]
+
+
+@pytest.mark.parametrize("spelling", ["surrogate bounds", "surr"])
+def test_list_of_one_topic(bomrl: Bomrl, spelling: str) -> None:
+    """First letters are enough, and nothing of another topic is listed."""
+    code, out, _ = bomrl("list", "--topic", spelling, "--json")
+    expected = [theorem.id for theorem in registry().values() if theorem.topic == "surrogate bounds"]
+    assert code == 0
+    assert expected
+    assert [row["id"] for row in json.loads(out)] == expected
 
 
 def test_verify_contract(bomrl: Bomrl, tmp_path: Path) -> None:
@@ -152,7 +179,21 @@ def test_show(bomrl: Bomrl, theorem: str) -> None:
     assert code == 0
     assert registry()[theorem].title in out
     details = json.loads(bomrl("show", theorem, "--json")[1])
+    assert [row["claim"] for row in details["derivations"]] == [d.claim for d in registry()[theorem].derivations]
+    assert all(row["confirmed"] for row in details["derivations"])
+    assert all(row["claim_text"] in out for row in details["derivations"])
     assert details["witness"]["verdict"] == ("VIOLATED" if details["status"] == "refuted" else "HOLDS")
+
+
+def test_show_runs_derivations_anew(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that SymPy does not confirm is never shown as confirmed."""
+    monkeypatch.setattr(Derivation, "holds", lambda step: "slope" not in step.claim)
+    steps = registry()["no_adaptation-v1"].derivations
+    wrong = sum("slope" in step.claim for step in steps)
+    code, out, _ = bomrl("show", "no_adaptation")
+    assert code == 0
+    assert wrong == out.count("✗ NOT CONFIRMED") == 1
+    assert f"{len(steps) - 1} of {len(steps)} steps confirmed" in out
 
 
 BAD_FAMILIES: list[tuple[str, dict[str, Any], str]] = [
@@ -207,6 +248,11 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
     ("arguments", "message"),
     [
         (("verify", "contraction_kl_posteriori"), "did you mean contraction_kl_posterior-v1"),
+        (("list", "--topic", "adaption"), "did you mean adaptation"),
+        (("constants", "performance_difference"), "is an identity"),
+        (("constants", "coverag"), "did you mean coverage-v1"),
+        (("list", "--order", "--algorithms"), "leave one of the two out"),
+        (("list", "--topic", "adaptation", "--families"), "leave one of the two out"),
         (("show", "coverag"), "did you mean coverage-v1"),
         (("verify", "--cases", "0"), "--cases 0"),
         (("verify", "--cases", "-3"), "--cases -3"),
@@ -222,6 +268,14 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
         (("verify", "--counterexamples", "truncated.json/x"), "cannot write truncated.json/x"),
         (("report", "-o", "truncated.json/x"), "truncated.json: Not a directory"),
         (("report", "-o", "full"), "full"),
+        (("search", "coverag"), "did you mean coverage-v1"),
+        (("search", "coverage", "--states", "0"), "--states 0"),
+        (("search", "coverage", "--gamma", "1"), "gamma = 1 is outside [0, 1)"),
+        (("search", "coverage", "--lambda", "2..1"), "--lambda 2..1"),
+        (("search", "coverage", "--algorithm", "kl-prio"), "did you mean kl-prior"),
+        (("search", "coverage", "--algorithm", "kl-prior"), "speaks about kl-posterior"),
+        (("search", "coverage", "--resume", "family.json"), "family.json is not a case file"),
+        (("search", "coverage", "-o", "truncated.json/x"), "cannot write truncated.json"),
         (("evaluate", "family.json", "--algorithm", "kl-postrior", "--lambda", "1"), "did you mean kl-posterior"),
         (("evaluate", "family.json", "--algorithm", "kl-prior", "--lambda", "0"), "lambda = 0 must be positive"),
         (
@@ -262,6 +316,25 @@ def test_bad_arguments(bomrl: Bomrl, tmp_path: Path, arguments: tuple[str, ...],
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_search_contract(bomrl: Bomrl, tmp_path: Path) -> None:
+    """``search --json`` has the promised keys; what it saves replays to the same numbers, and is resumed from."""
+    arguments = ("search", "no_adaptation", "--starts", "1", "--states", "1", "--gamma", "1/2", "-o", "worst.json")
+    code, out, err = bomrl(*arguments, "--json")
+    result = json.loads(out)
+    assert (code, err) == (0, "")
+    assert {"id", "ratio", "violated", "best", "simple", "candidates", "finished", "seed", "exit_code"} <= set(result)
+    assert result["ratio"] >= 0.999
+    assert result["simple"]["gamma"] == "1/2"
+    code, out, _ = bomrl("verify", "--replay", "worst.json", "--json")
+    assert (code, json.loads(out)["verdicts"][0]["left"]) == (0, result["simple"]["left"])
+    code, out, _ = bomrl(*arguments, "--resume", "worst.json")
+    assert code == 0
+    assert "HOLDS with left/bound" in out
+    assert "cannot be lowered by more than" in out
+    assert "replay: bomrl verify --replay worst.json" in out
+    assert list(tmp_path.iterdir()) == [tmp_path / "worst.json"]
+
+
 def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     """click's own errors keep exit code 2."""
     code, _, err = bomrl("evaluate", "bandit", "--algorithm", "none")
@@ -269,7 +342,7 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "evaluate", "report", "list", "show"])
+@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "report", "constants", "list", "show"])
 def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
     """Every command's help carries examples of itself."""
     code, out, _ = bomrl(command, "--help")

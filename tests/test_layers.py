@@ -22,6 +22,7 @@ LAYERS = (
     "meta",
     "theory",
     "theorems",
+    "formal",
     "verify",
     "report",
     "cli",

@@ -85,6 +85,21 @@ def test_tables_on_disk_agree_with_the_run(run: Run, written: Path):
         np.testing.assert_array_equal(own["bound"], [verdict.bound for verdict in result.verdicts])
 
 
+def test_order_in_the_report(run: Run, written: Path):
+    """The page and the table tell the proved order, and never call it proved where a case contradicts it."""
+    order = _read(written / "order.csv")
+    proved = order[order["status"] == "proved"]
+    pairs = set(zip(proved["smaller"], proved["larger"], strict=True))
+    assert ("published_bound-v1", "published_bound_conditional-v1") in pairs
+    assert (proved["above"] == 0).all()
+    refuted = order[order["status"] == "refuted"]
+    assert (refuted["above"] > 0).all()
+    assert refuted["refuted_by"].notna().all()
+    text = (written / "index.html").read_text(encoding="utf-8")
+    assert "proved symbolically" in text
+    assert text.count("confirmed by SymPy") == sum(len(result.theorem.derivations) for result in run.results)
+
+
 def test_index_agrees_with_the_run_and_names_every_file(run: Run, written: Path):
     index = json.loads((written / "report.json").read_text())
     assert index["schema"] == SCHEMA
@@ -177,6 +192,7 @@ def test_expected_refutation_looks_unlike_a_broken_theorem(run: Run, lake: Study
             chosen,
             lake,
             pictures,
+            tables.order(chosen),
             seed=0,
             command="",
             versions={},

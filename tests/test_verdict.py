@@ -30,7 +30,17 @@ from bomrl_theory.theory.small import stay_or_leave, two_arms
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.adversarial_cases import adversarial_cases
 from bomrl_theory.verify.random_cases import random_cases
-from bomrl_theory.verify.run import DEFAULT_CASES, LAMBDAS, ExitCode, Plan, Run, TheoremResult, family_cases, verify
+from bomrl_theory.verify.run import (
+    DEFAULT_CASES,
+    LAMBDAS,
+    ExitCode,
+    Plan,
+    Run,
+    TheoremResult,
+    draws_of,
+    family_cases,
+    verify,
+)
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
 
 NO_ADAPTATION = theorem_named("no_adaptation-v1")
@@ -95,6 +105,15 @@ def test_identities_and_violations_have_no_grade() -> None:
     assert only(judge(PUBLISHED, PUBLISHED.witness())).grade is None
 
 
+@pytest.mark.parametrize("name", ["surrogate_error", "advantage_range", "barycentre_optimal", "unseen_tasks"])
+def test_bounds_on_anything_but_a_gap_have_no_grade(name: str) -> None:
+    """A grade compares with the gap without adaptation, which says nothing about another quantity."""
+    theorem = theorem_named(name)
+    verdict = only(judge(theorem, theorem.witness()))
+    assert (verdict.outcome, verdict.grade) == (Outcome.HOLDS, None)
+    assert not theorem.bounds_gap
+
+
 def test_counterexample_that_can_be_checked_by_hand() -> None:
     """THEORY section 4: every number of the counterexample to the published form, without a condition on lambda."""
     case = Case.new(stay_or_leave(), [[1, 9], [2**20, 1]], "kl-posterior", "1/10")
@@ -129,7 +148,11 @@ def uncertified(family: TaskFamily, **settings: Any) -> Optimum:
 def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """Beyond the size of exact arithmetic every verdict says that it rests on floats."""
     monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
-    case = Case.new(stay_or_leave(), [[1, 9], [2**20, 1]], theorem.algorithms[-1], 10**4)
+    uncontrolled = theorem.name == "published_bound_uncontrolled"
+    family = stay_or_leave()
+    if uncontrolled:  # the second action's transitions are the first's
+        family = replace(family, P=np.broadcast_to(family.P[:, :, :1], family.P.shape))
+    case = Case.new(family, [[1, 9], [2**20, 1]], theorem.algorithms[-1], 10**4)
     assert theorem.covers(case)
     assert not case.solved.optimum.certified
     for verdict in judge(theorem, case):
@@ -257,7 +280,7 @@ def test_result_keeps_the_smallest_counterexample_and_its_statistics() -> None:
 
 def test_run_over_a_family() -> None:
     """The plan counts its cases, every theorem is judged, and all is as registered."""
-    plan = Plan(("bandit:tasks=2",), cases=2, seed=3)
+    plan = Plan(("bandit:tasks=2",), cases=2, seed=3, draws=draws_of(registry().values()))
     seen: list[Case] = []
     run = verify(list(registry().values()), plan.generate(), on_case=seen.append)
     assert len(seen) == plan.count

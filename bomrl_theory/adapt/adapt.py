@@ -55,6 +55,10 @@ class Adaptation:
     policies: Float64[Array, "K T S A"]
     steps: tuple[Step, ...]
 
+    def of_tasks(self, chosen: list[int]) -> Adaptation:
+        """The same adaptation on some of its tasks."""
+        return Adaptation(self.policies[:, chosen], tuple(step.of_tasks(chosen) for step in self.steps))
+
     @property
     def status(self) -> str:
         """ "solved" when every step was."""
@@ -85,8 +89,8 @@ def adapt(
     policies = [np.broadcast_to(phi, (family.tasks, *phi.shape))]
     taken: list[Step] = []
     with FLOATS.activated():
-        for _ in range(steps):
-            taken.append(chosen.solve(Evaluation.of(model, policies[-1]), lam))
+        for k in range(steps):
+            taken.append(chosen.step(Evaluation.of(model, policies[-1]), lam, k))
             policies.append(taken[-1].policy)
             if not np.all(taken[-1].policy > 0):
                 raise InvalidTask(

@@ -9,23 +9,36 @@ increasing in y, so Newton's method on it climbs to the root from the left witho
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64
 
 from bomrl_theory.adapt.step import Algorithm, Status, Step, constant_regularisation, kl
 from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.policy import SMALLEST
 
 MAXIMUM_ITERATIONS = 200
 
 
-def solve(phi: Evaluation, lam: float) -> Step:
-    """Newton's method, all tasks and states at once."""
-    h = (phi.Q.max(axis=-1, keepdims=True) - phi.Q) / lam
-    y = (phi.pi - h).max(axis=-1)
+def maximiser(
+    phi: Float64[Array, "T S A"], Q: Float64[Array, "T S A"], lam: float | Float64[Array, "T 1 1"]
+) -> tuple[Float64[Array, "T S A"], Status, float, int]:
+    """Maximise ``<pi, Q> - lambda KL(phi || pi)`` by Newton's method, all tasks and states at once.
+
+    Args:
+        phi: normalised, full support.
+        Q: action values.
+        lam: one lambda, or one a task.
+
+    Returns:
+        The policy, the status, how far its probabilities were from summing to 1, the iterations.
+    """
+    h = (Q.max(axis=-1, keepdims=True) - Q) / lam
+    y = (phi - h).max(axis=-1)
     status: Status = "stopped"
     iteration = 0
     while iteration < MAXIMUM_ITERATIONS:
         iteration += 1
-        terms = phi.pi / (y[..., None] + h)
+        terms = phi / (y[..., None] + h)
         total = terms.sum(axis=-1)
         slope = (terms / (y[..., None] + h)).sum(axis=-1)
         step = (total - 1) * total / slope
@@ -34,11 +47,17 @@ def solve(phi: Evaluation, lam: float) -> Step:
             status = "solved"
             break
         y = following
-    terms = phi.pi / (y[..., None] + h)
+    terms = phi / (y[..., None] + h)
     total = terms.sum(axis=-1, keepdims=True)
-    tied = np.all(h == 0, axis=-1, keepdims=True)
-    policy = np.where(tied, phi.weights, np.maximum(terms / total, SMALLEST))
-    return Step(policy, status, float(np.abs(total - 1).max()), iteration)
+    return terms / total, status, float(np.abs(total - 1).max()), iteration
+
+
+def solve(phi: Evaluation, lam: float) -> Step:
+    """The closed form with its scalar root."""
+    policy, status, residual, iterations = maximiser(phi.pi, phi.Q, lam)
+    # Where all actions tie, the step stays at phi to the last bit.
+    tied = np.all((phi.Q.max(axis=-1, keepdims=True) - phi.Q) / lam == 0, axis=-1, keepdims=True)
+    return Step(np.where(tied, phi.weights, np.maximum(policy, SMALLEST)), status, residual, iterations)
 
 
 ALGORITHM = Algorithm(

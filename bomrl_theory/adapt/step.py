@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from jaxtyping import Float64, Shaped
@@ -25,12 +25,19 @@ class Step:
         residual: largest violation of the inner problem's first-order condition over tasks and
             states, in the unit of probability.
         iterations: of the inner solver.
+        estimate: the action values [T, S, A] that the step used in place of Q^phi, if it estimated them.
     """
 
     policy: Float64[Array, "T S A"]
     status: Status
     residual: float
     iterations: int
+    estimate: Float64[Array, "T S A"] | None = None
+
+    def of_tasks(self, chosen: list[int]) -> Step:
+        """The same step on some of its tasks."""
+        estimate = None if self.estimate is None else self.estimate[chosen]
+        return replace(self, policy=self.policy[chosen], estimate=estimate)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Algorithm:
         divergence: ``d_i(phi, pi)`` [T, S] in any number system, from evaluations of both policies;
             None for algorithms that do not solve a regularised problem.
         regularisation: the weight of the divergence at each state [T, S]; None likewise.
+        solve_kth: the k-th step, k = 0, 1, ..., of an algorithm whose steps differ; None if all are ``solve``.
     """
 
     name: str
@@ -53,17 +61,25 @@ class Algorithm:
     solve: Callable[[Evaluation, float], Step]
     divergence: Callable[[Evaluation, Evaluation], Shaped[Numeric, "T S"]] | None = None
     regularisation: Callable[[Evaluation, Any], Shaped[Numeric, "T S"]] | None = None
+    solve_kth: Callable[[Evaluation, float, int], Step] | None = None
 
-    def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:
-        """``<pi, Q^phi> - lambda d_i(phi, pi)``, state by state (THEORY section 1).
+    def step(self, policies: Evaluation, lam: float, k: int) -> Step:
+        """The k-th adaptation step, from the policies that the steps before it left."""
+        return self.solve(policies, lam) if self.solve_kth is None else self.solve_kth(policies, lam, k)
+
+    def penalty(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:
+        """``lambda d_i(phi, pi)``, state by state.
 
         Raises:
-            TypeError: the algorithm has no such objective.
+            TypeError: the algorithm has no such penalty.
         """
         if self.divergence is None or self.regularisation is None:
             raise TypeError(f"{self.name} does not maximise a regularised objective")
-        gain = pi.average(phi.Q)
-        return gain - self.regularisation(phi, lam) * self.divergence(phi, pi)
+        return self.regularisation(phi, lam) * self.divergence(phi, pi)
+
+    def objective(self, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:
+        """``<pi, Q^phi> - lambda d_i(phi, pi)``, state by state (THEORY section 1)."""
+        return pi.average(phi.Q) - self.penalty(phi, lam, pi)
 
 
 def constant_regularisation(phi: Evaluation, lam: Any) -> Shaped[Numeric, "T S"]:

@@ -110,6 +110,9 @@ class _Flint:
         return identity - gamma * (np.swapaxes(P, -1, -2) if transposed else P)
 
     def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
+        return np.stack([self._solve_one(one, right) for one, right in zip(matrix, rhs, strict=True)])
+
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
         raise NotImplementedError
 
     def full(self, shape: tuple[int, ...], value: Any) -> Array:
@@ -151,17 +154,8 @@ class Balls(_Flint):
 
     load = staticmethod(_elementwise(arb, 1))
 
-    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
-        tasks, states = rhs.shape
-        out = np.empty((tasks, states), dtype=object)
-        for task in range(tasks):
-            left = arb_mat(states, states, list(matrix[task].flat))
-            right = arb_mat(states, 1, list(rhs[task]))
-            try:
-                out[task] = left.solve(right, algorithm="lu").entries()
-            except ZeroDivisionError as error:
-                raise SingularSystem(f"not invertible within {self.name}") from error
-        return out
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+        return _solve_in_balls(matrix, rhs)
 
 
 class Rationals(_Flint):
@@ -179,8 +173,8 @@ class Rationals(_Flint):
     def solve_discounted(
         self, P: Shaped[Array, "T S S"], gamma: Any, rhs: Shaped[Array, "T S"], *, transposed: bool = False
     ) -> Shaped[Array, "T S"]:
-        if not transposed:
-            return super().solve_discounted(P, gamma, rhs)
+        if not transposed or any(isinstance(x, arb) for x in P.flat):
+            return super().solve_discounted(P, gamma, rhs, transposed=transposed)
         # FLINT clears the denominators of each row. A row of P has few, but a row of its transpose has those
         # of all states together. So clear those of the columns first, x = scale * y: several times as fast.
         numerators, scale = _common_denominator(self._discounted(P, gamma, transposed=False))
@@ -193,13 +187,19 @@ class Rationals(_Flint):
         (p, q), (u, v) = _common_denominator(x), _common_denominator(y)
         return _quotient((p * u).sum(axis=-1), q * v)
 
-    def _solve(self, matrix: Shaped[Array, "T S S"], rhs: Shaped[Array, "T S"]) -> Shaped[Array, "T S"]:
-        tasks, states = rhs.shape
-        out = np.empty((tasks, states), dtype=object)
-        for task in range(tasks):
-            left = fmpq_mat(states, states, list(matrix[task].flat))
-            try:
-                out[task] = left.solve(fmpq_mat(states, 1, list(rhs[task]))).entries()
-            except ZeroDivisionError as error:
-                raise SingularSystem("the system is singular") from error
-        return out
+    def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+        if any(isinstance(x, arb) for x in (*matrix.flat, *rhs)):  # promoted entries promote the solution
+            return _solve_in_balls(matrix, rhs)
+        try:
+            left = fmpq_mat(len(rhs), len(rhs), list(matrix.flat))
+            return np.array(left.solve(fmpq_mat(len(rhs), 1, list(rhs))).entries(), dtype=object)
+        except ZeroDivisionError as error:
+            raise SingularSystem("the system is singular") from error
+
+
+def _solve_in_balls(matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
+    left = arb_mat(len(rhs), len(rhs), [arb(x) for x in matrix.flat])
+    try:
+        return np.array(left.solve(arb_mat(len(rhs), 1, [arb(x) for x in rhs]), algorithm="lu").entries(), dtype=object)
+    except ZeroDivisionError as error:
+        raise SingularSystem(f"not invertible within {flint.ctx.prec} bits") from error

@@ -120,7 +120,7 @@ def study(
 
 def bounds_gap(theorem: Theorem) -> bool:
     """Whether it claims an upper bound on the expected gap, or on every task's."""
-    return theorem.relation == "<=" and theorem.averaged().left in EXPECTED_GAPS
+    return theorem.bounds_gap and theorem.averaged().left in EXPECTED_GAPS
 
 
 def _returns(solved: Solved, phi: Float64[Array, "S A"], settings: Settings) -> Iterator[dict[str, Any]]:

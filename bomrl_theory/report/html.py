@@ -69,6 +69,7 @@ def page(
     run: Run,
     study: Study,
     pictures: Pictures,
+    order: Table,
     *,
     seed: int,
     command: str,
@@ -79,6 +80,7 @@ def page(
     """The whole page.
 
     Args:
+        order: what is known about which bound is the smaller one.
         counterexamples: the case file of each violated theorem, relative to the page.
         files: what else the report consists of.
     """
@@ -110,6 +112,8 @@ def page(
             "absent": _not_drawn(study.gaps),
             "table": _gaps(study.gaps),
         },
+        order=_order(order),
+        incomparable=_incomparable(order),
         theorems=[
             _theorem(result, run, tightest, pictures.histograms, counterexamples.get(result.theorem.id))
             for result in run.results
@@ -267,6 +271,50 @@ def _gaps(gaps: Table) -> dict[str, Any]:
     return _table(caption, columns, rows)
 
 
+def _order(order: Table) -> dict[str, Any]:
+    """The lines of the Hasse diagram, proved ones first."""
+    columns = [("smaller bound", ""), ("", ""), ("larger bound", ""), ("how it is known", "wide"), ("cases", "number")]
+    known = {(row["smaller"], row["larger"]) for row in order.to_dict("records") if row["status"] == "proved"}
+    rows = []
+    for row in (
+        order[order["line"]]
+        .sort_values(["status", "larger", "smaller"], ascending=[False, True, True])
+        .to_dict("records")
+    ):
+        smaller, larger = row["smaller"], row["larger"]
+        equal = {(smaller, larger), (larger, smaller)} <= known
+        if equal and smaller > larger:
+            continue
+        how = "proved symbolically" if row["status"] == "proved" else "not proved; never contradicted"
+        counted = row["below"] + row["above"] + row["equal_or_unclear"]
+        rows.append((_link(smaller), "=" if equal else "≤", _link(larger), how, _number(counted, ",d")))
+    return _table("Bounds on the same quantity; orders that follow from two others are left out.", columns, rows)
+
+
+def _incomparable(order: Table) -> dict[str, Any]:
+    columns = [
+        ("bound", ""),
+        ("other bound", ""),
+        ("smaller on", "number"),
+        ("larger on", "number"),
+        ("smallest case where it is larger", "wide"),
+    ]
+    refuted = order[order["status"] == "refuted"]
+    directions = {(row["smaller"], row["larger"]) for row in refuted.to_dict("records")}
+    paired = [row for row in refuted.to_dict("records") if (row["larger"], row["smaller"]) in directions]
+    rows = [
+        (
+            _link(row["smaller"]),
+            _link(row["larger"]),
+            _number(row["below"], ",d"),
+            _number(row["above"], ",d"),
+            row["refuted_by"],
+        )
+        for row in paired
+    ]
+    return _table("Each pair stands in both directions; certified comparisons on the cases of this run.", columns, rows)
+
+
 def _constants(theorem: Theorem, run: Run) -> dict[str, Any]:
     table = tables.constants(run)
     rows = [
@@ -352,6 +400,15 @@ def _theorem(
                 "rate": f"met by {row['met']:,} of {row['tested']:,} verdicts" if row["tested"] else "never tested",
             }
             for row in assumptions[assumptions["theorem"] == theorem.id].to_dict("records")
+        ],
+        "derivations": [
+            {
+                "claim": Markup(prose(step.claim)),
+                "mark": "✓" if confirmed else "✗",
+                "said": "confirmed by SymPy" if confirmed else "NOT CONFIRMED by SymPy",
+            }
+            for step in theorem.derivations
+            for confirmed in [step.holds()]
         ],
         "constants": _constants(theorem, run),
         "histogram": _picture(histogram) if histogram else None,

@@ -141,11 +141,14 @@ def _build(
     )
     on_stage("tables")
     verdicts = tables.verdicts(run)
+    on_stage("order of the bounds")
+    order = tables.order(run)
     for name, table in {
         "summary": tables.summary(run).drop(columns="seconds"),
         "verdicts": verdicts,
         "constants": tables.constants(run),
         "counterexamples": tables.counterexamples(run),
+        "order": order,
         "frozen_lake_returns": lake.returns,
         "frozen_lake_gaps": lake.gaps,
     }.items():
@@ -162,6 +165,7 @@ def _build(
         run,
         lake,
         pictures,
+        order,
         seed=seed,
         command=command,
         versions=versions(),

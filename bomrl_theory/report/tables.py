@@ -10,6 +10,7 @@ from bomrl_theory.report.finding import finding
 from bomrl_theory.report.notation import symbol_latex
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.case import Case
+from bomrl_theory.verify.order import covering, relations
 from bomrl_theory.verify.run import Run, TheoremResult
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict
 
@@ -158,6 +159,27 @@ def constants(run: Run) -> Table:
         ],
         columns=["theorem", "name", "symbol", "meaning", "unit"],
     )
+
+
+def order(run: Run) -> Table:
+    """The partial order of the bounds, both directions of every comparable pair, in long form."""
+    rows = [
+        {
+            "smaller": relation.first.id,
+            "larger": relation.second.id,
+            "status": relation.status,
+            "below": relation.below,
+            "above": relation.above,
+            "equal_or_unclear": relation.unclear,
+            "refuted_by": "" if relation.against is None else relation.against.describe(),
+            "line": relation in lines,
+        }
+        for known in [relations(run)]
+        for lines in [covering(known)]
+        for relation in known
+    ]
+    columns = ["smaller", "larger", "status", "below", "above", "equal_or_unclear", "refuted_by", "line"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def counterexamples(run: Run) -> Table:

@@ -1,24 +1,32 @@
 """Mirror descent with coverage, one step (THEORY section 3)."""
 
-import numpy as np
+from typing import Any
 
-from bomrl_theory.numbers import Numeric
+import sympy as sp
+
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, gap, gap_phi, lam, nu_plus, nu_star, per_state, per_task
-from bomrl_theory.theory.expression import over_states
-from bomrl_theory.theory.measured import Measured
+from bomrl_theory.theory.constants import (
+    concentrability,
+    gamma,
+    gap,
+    gap_phi,
+    lam,
+    nu_plus,
+    nu_star,
+    per_state,
+    per_task,
+)
+from bomrl_theory.theory.expression import over_states, positive, replaced
 from bomrl_theory.theory.small import corridor
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
-
-def coverage(m: Measured) -> Numeric:
-    """``max_s nu*(s)/nu+(s)`` over the states that pi* visits; pi+ has full support, so it visits them too."""
-    reference = np.where(m.star.visited, m.plus.nu, m.numbers.constant(1))
-    ratio = np.where(m.star.visited, m.star.nu / reference, m.model.zero)
-    return m.numbers.largest(ratio, -1)
-
-
-C = per_task("C", "max_s nu*(s)/nu+(s): concentrability, a posteriori", "1", coverage, positive=True)
+C = per_task(
+    "C",
+    "max_s nu*(s)/nu+(s): concentrability, a posteriori",
+    "1",
+    lambda m: concentrability(m, m.plus.nu),  # pi+ has full support, so it visits every state that pi* visits
+    positive=True,
+)
 k = per_state(
     "k",
     "KL(pi*||phi) - KL(pi*||pi+) - KL(pi+||phi), measured as <pi* - pi+, Q^phi>/lambda (three-point identity)",
@@ -34,6 +42,64 @@ zeta = per_state(
         m.numbers.full(m.phi.V.shape, m.model.zero),
     ),
     nonnegative=True,
+)
+
+WEIGHT = positive("lambda")
+
+
+def _two_actions() -> tuple[Any, Any, Any, Any, Any]:
+    """Q, the softmax solution with log Z as a symbol, two policies, and their divergence."""
+    (f, y), Q, log_z = (positive("f"), positive("y")), sp.symbols("Q0 Q1", real=True), sp.Symbol("logZ")
+    phi, q = (f, 1 - f), (y, 1 - y)
+    normaliser = sum(u * sp.exp(v / WEIGHT) for u, v in zip(phi, Q, strict=True))
+    plus = [u * sp.exp(v / WEIGHT) / normaliser for u, v in zip(phi, Q, strict=True)]
+    logs = {"phi": [sp.log(u) for u in phi], "q": [sp.log(u) for u in q]}
+    logs["plus"] = [u + v / WEIGHT - log_z for u, v in zip(logs["phi"], Q, strict=True)]
+    policies = {"phi": phi, "q": q, "plus": plus}
+
+    def kl(first: str, second: str) -> Any:
+        return sum(u * (v - x) for u, v, x in zip(policies[first], logs[first], logs[second], strict=True))
+
+    return Q, policies, kl, log_z, normaliser
+
+
+def _three_points() -> Any:
+    Q, policies, kl, _, _ = _two_actions()
+    left: Any = sum((u - v) * x for u, v, x in zip(policies["q"], policies["plus"], Q, strict=True))
+    return sp.simplify(sp.expand(left - WEIGHT * (kl("q", "phi") - kl("q", "plus") - kl("plus", "phi"))))
+
+
+def _shortfall() -> Any:
+    Q, policies, kl, log_z, _ = _two_actions()
+    objective: Any = sum(u * v for u, v in zip(policies["q"], Q, strict=True)) - WEIGHT * kl("q", "phi")
+    return sp.expand(WEIGHT * log_z - objective - WEIGHT * kl("q", "plus"))
+
+
+DERIVATIONS = (
+    Derivation(
+        r"three-point identity (two actions): $\langle q - \hat\pi, Q^{\phi}\rangle = \lambda [\mathrm{KL}(q \| \phi)"
+        r" - \mathrm{KL}(q \| \hat\pi) - \mathrm{KL}(\hat\pi \| \phi)]$ for the softmax solution $\hat\pi$",
+        _three_points,
+    ),
+    Derivation(
+        r"any policy $q$ misses the maximum $\lambda \log Z$ by exactly $\lambda \mathrm{KL}(q \| \hat\pi)$"
+        r" (two actions)",
+        _shortfall,
+    ),
+    Derivation(
+        r"with full coverage, $C = 1$, and exact adaptation the gap without adaptation drops out",
+        lambda: (
+            replaced(THEOREM.bound, {zeta.symbol: 0, C.symbol: 1})
+            - lam.symbol / (1 - gamma.symbol) * over_states(nu_star.symbol * k.symbol)
+        ),
+    ),
+    Derivation(
+        r"as $C \to \infty$ nothing is left but the gap without adaptation (exact adaptation)",
+        lambda: (
+            replaced(THEOREM.bound, {zeta.symbol: 0, C.symbol: positive("C")}).limit(positive("C"), sp.oo)
+            - gap_phi.symbol
+        ),
+    ),
 )
 
 THEOREM = Theorem(
@@ -59,6 +125,7 @@ THEOREM = Theorem(
     witness=lambda: Case.new(corridor(), [[1, 1], [1, 1]], "kl-posterior", 2**20),
     tightness=0.999999,
     proof="proofs/coverage.md",
+    derivations=DERIVATIONS,
     notes=(
         "A posteriori: C uses the visitation of pi+. The bracket is measured through the three-point identity, exact "
         "for the argmax and free of logarithms that underflow at small lambda; zeta pays for floating-point adaptation."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -11,10 +12,10 @@ from bomrl_theory.numbers import Array, Numeric
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import INNER, eta
 from bomrl_theory.theory.constants import Delta, gamma, gap, lam, rho, scalar, w
-from bomrl_theory.theory.expression import largest_over_tasks, over_tasks
+from bomrl_theory.theory.expression import largest_over_tasks, over_tasks, positive
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.small import keep_or_lose
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.small import keep_or_lose, swapped_keep_or_lose
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,68 @@ M = scalar(
     nonnegative=True,
 )
 
+
+class TwoTasks:
+    """One state, three actions, two tasks with stochastic optima x and y and masses m1 and m2, all symbols."""
+
+    def __init__(self) -> None:
+        m1, m2 = positive("m1"), positive("m2")
+        x, y, self.phi = (tuple(positive(f"{name}{i}") for i in range(3)) for name in "xyf")
+        self.centre = tuple((m1 * u + m2 * v) / (m1 + m2) for u, v in zip(x, y, strict=True))
+        self.total = m1 * self.kl(x, self.phi) + m2 * self.kl(y, self.phi)
+        self.variance = m1 * self.kl(x, self.centre) + m2 * self.kl(y, self.centre)
+        self.mismatch = (m1 + m2) * self.kl(self.centre, self.phi)
+
+    @staticmethod
+    def kl(first: Any, second: Any) -> Any:
+        return sum(u * (sp.log(u) - sp.log(v)) for u, v in zip(first, second, strict=True))
+
+    def slope(self, action: int) -> Any:
+        """Of the total in phi(action), at the barycentre; on the simplex slopes agree at a stationary point."""
+        return sp.diff(self.total, self.phi[action]).subs(dict(zip(self.phi, self.centre, strict=True)))
+
+
+def _split() -> Any:
+    tasks = TwoTasks()
+    return sp.simplify(sp.expand(tasks.total - tasks.variance - tasks.mismatch))
+
+
+DISCOUNT, SHARE, ADAPTED = positive("gamma"), positive("p"), positive("x")
+
+
+def _ratio_of_keep_or_lose() -> Any:
+    """The gap of a policy that keeps with probability x over the bound with phi(keep) = p and small lambda."""
+    returns = ADAPTED / (1 - DISCOUNT * ADAPTED)
+    span = 1 + DISCOUNT * returns.subs(ADAPTED, SHARE)
+    bound = span / (1 - DISCOUNT) * -sp.log(SHARE)
+    formula = (1 - ADAPTED) * (1 - DISCOUNT * SHARE) / ((1 - DISCOUNT * ADAPTED) * -sp.log(SHARE))
+    return (1 / (1 - DISCOUNT) - returns) / bound - formula
+
+
+DERIVATIONS = (
+    Derivation(
+        r"$\mathbb{E}_{\tau} \mathbb{E}_{\nu^*} \mathrm{KL}(\pi^* \| \phi) = \mathrm{Var} + M$ (two tasks, three"
+        r" actions, stochastic optima)",
+        _split,
+    ),
+    *(
+        Derivation(
+            rf"the barycentre is stationary on the simplex (actions 0 and {action})",
+            lambda action=action: TwoTasks().slope(0) - TwoTasks().slope(action),
+        )
+        for action in (1, 2)
+    ),
+    Derivation(
+        r"in keep-or-lose, for $\lambda \le \Delta$, gap over bound is"
+        r" $(1-x)(1-\gamma p) / ((1-\gamma x)(-\log p))$ with $x = \pi^+(\mathrm{keep})$: no smaller constant will do",
+        _ratio_of_keep_or_lose,
+    ),
+    Derivation(
+        r"which tends to 1 if first $\gamma \to 1$ and then $p \to 1$, for any $x < 1$",
+        lambda: sp.limit((1 - SHARE) / -sp.log(SHARE), SHARE, 1, "-") - 1,
+    ),
+)
+
 THEOREM = Theorem(
     id="task_variance-v1",
     title="Task variance bounds the expected optimality gap",
@@ -85,5 +148,8 @@ THEOREM = Theorem(
     witness=lambda: Case.new(keep_or_lose(), [[99, 1], [1, 1]], "kl-posterior", 64),
     tightness=0.9946,
     proof="proofs/task_variance.md",
+    derivations=DERIVATIONS,
+    # Even phi is the barycentre: M = 0, and the bound rests on Var.
+    probes=(lambda: Case.new(swapped_keep_or_lose(), [[1, 1], [1, 1]], "kl-posterior", 2),),
     notes="At the barycentre the mismatch M is 0 and the bound is max(Delta, lambda)/(1-gamma) Var.",
 )

@@ -87,9 +87,7 @@ class Case:
         if tasks == tuple(range(self.family.tasks)):
             return self
         case = replace(self, solved=self.solved.restricted(tasks))
-        chosen = list(tasks)
-        whole = self.adaptation
-        case.__dict__["adaptation"] = Adaptation(whole.policies[:, chosen], whole.steps)
+        case.__dict__["adaptation"] = self.adaptation.of_tasks(list(tasks))
         return case
 
     def describe(self) -> str:

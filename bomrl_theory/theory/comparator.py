@@ -97,9 +97,13 @@ def inner_error(m: Measured) -> Shaped[Numeric, "T S"]:
 
     States that pi+ never visits cannot cost any return, so they count 0.
     """
-    reached = m.case.algorithm.objective(m.phi, m.lam, m.plus)
     wanted = m.numbers.maximum(m.phi.V, m.at_star(m.phi.Q) - values([e], m)["e"])
-    short = m.numbers.maximum(wanted - reached, m.numbers.full(reached.shape, m.model.zero))
+    return shortfall(m, wanted - m.reached)
+
+
+def shortfall(m: Measured, missing: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
+    """``max(0, missing)`` where pi+ goes; elsewhere it cannot cost any return, and counts 0."""
+    short = m.numbers.maximum(missing, m.numbers.full(m.phi.V.shape, m.model.zero))
     return np.where(m.plus.visited, short, m.model.zero)
 
 
@@ -112,5 +116,21 @@ eta = per_state(
     nonnegative=True,
 )
 
+e_post = per_state(
+    "e_post",
+    "<pi* - pi+, Q^phi> + lambda d_i(phi, pi+): comparator error of pi+ itself; may be negative",
+    "return",
+    lambda m: m.at_star(m.phi.Q) - m.reached,
+)
+eta_phi = per_state(
+    "eta_phi",
+    "by how much pi+ falls short of phi in the algorithm's objective, where pi+ goes",
+    "return",
+    lambda m: shortfall(m, m.phi.V - m.reached),
+    nonnegative=True,
+)
+
+KEPT = gamma.symbol / (1 - gamma.symbol) * largest_over_states(eta_phi.symbol)
+"""What a policy that loses against phi costs in the long run: zero for one that does not."""
 INNER = over_states(rho.symbol * eta.symbol) + gamma.symbol / (1 - gamma.symbol) * largest_over_states(eta.symbol)
 """What an inexact inner solution costs (THEORY section 6 with eps = 0); zero for the exact argmax."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
+from jaxtyping import Shaped
 
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.expression import Expr, name_of, s, tau
@@ -69,6 +71,14 @@ def values(constants: Iterable[Constant], measured: Measured) -> dict[str, Numer
     return {constant.name: measured.memo[constant] for constant in constants}
 
 
+def concentrability(m: Measured, reference: Shaped[Numeric, "T S"]) -> Shaped[Numeric, " T"]:
+    """``max_s nu*(s)/reference(s)`` over the states that pi* visits, where the reference must be positive."""
+    ratio = np.where(
+        m.star.visited, m.star.nu / np.where(m.star.visited, reference, m.numbers.constant(1)), m.model.zero
+    )
+    return m.numbers.largest(ratio, -1)
+
+
 gamma = scalar("gamma", "discount", "1", lambda m: m.model.gamma, shared=True, nonnegative=True)
 lam = scalar("lambda", "regularisation of the adaptation step", "return", lambda m: m.lam, shared=True, positive=True)
 w = per_task("w", "task weight", "1", lambda m: m.model.w, positive=True)
@@ -84,6 +94,8 @@ p = per_state(
     positive=True,
 )
 a = per_state("a", "advantage of the optimal action under phi", "return", lambda m: m.at_star(m.phi.advantage))
+g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi.advantage))
+improvement = per_task("improvement", "J(pi+) - J(phi)", "return", lambda m: m.plus.J - m.phi.J)
 D = per_state(
     "D",
     "P_{pi*}(V* - V^phi): the meta-policy's gap one optimal step ahead",
@@ -125,4 +137,18 @@ A_max = per_task(
     "return",
     lambda m: m.numbers.largest(m.numbers.largest(m.numbers.maximum(m.phi.advantage, -m.phi.advantage), -1), -1),
     nonnegative=True,
+)
+R = per_task(
+    "R",
+    "max r - min r",
+    "reward",
+    lambda m: m.reward_range,
+    nonnegative=True,
+)
+C_phi = per_task(
+    "C_phi",
+    "max_s nu*(s)/nu_phi(s): concentrability of the meta-policy",
+    "1",
+    lambda m: concentrability(m, m.phi.nu),
+    positive=True,
 )

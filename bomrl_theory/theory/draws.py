@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,8 +12,9 @@ from jaxtyping import Float64
 
 from bomrl_theory.adapt.adapt import ADAPTING
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.measured import Measured
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,43 @@ def _several_steps(solved: Solved, rng: np.random.Generator, origin: str) -> Ite
         yield Case.new(solved, phi, algorithm, random_lambda(rng), steps=steps, origin=origin)
 
 
+def _large_lambda(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
+    phi = random_policy(rng, solved.family.states, solved.family.actions)
+    gamma = float(solved.family.gamma)
+    with FLOATS.activated():
+        m = Measured(Case.new(solved, phi, "none"), FLOATS)
+        nu_min = np.where(m.phi.visited, m.phi.nu, 1.0).min()
+        span = m.span(m.phi.Q).max()
+        largest = np.abs(m.phi.advantage).max()
+    surrogate = span / ((1 - gamma) * np.sqrt(nu_min))
+    for threshold in (gamma * surrogate, surrogate, largest * (2 - gamma) / ((1 - gamma) * (1 + gamma))):
+        # From one part in a thousand to twelve times above the threshold, to three digits, rounded up.
+        wanted = max(threshold * (1 + 10 ** rng.uniform(-3, 1)), 1e-4)
+        unit = Fraction(10) ** (int(np.floor(np.log10(wanted))) - 3)
+        yield Case.new(solved, phi, "kl-posterior", -(-Fraction(float(wanted)) // unit) * unit, origin=origin)
+
+
+def _uncontrolled(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
+    family = solved.family
+    same = np.broadcast_to(family.P[:, :, :1], family.P.shape)
+    phi = random_policy(rng, family.states, family.actions)
+    tied = Solved(replace(family, P=same))
+    for _ in range(2):
+        yield Case.new(tied, phi, "kl-posterior", random_lambda(rng), origin=f"{origin}, actions without influence")
+
+
+def _sampled(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
+    phi = random_policy(rng, solved.family.states, solved.family.actions)
+    yield Case.new(solved, phi, "kl-posterior-sampled", random_lambda(rng), origin=origin)
+
+
 ADAPTATIONS = Draw("adaptations", 1 + len(ADAPTING), _adaptations)
 """One random meta-policy, unadapted and with every algorithm, each at its own lambda."""
 SEVERAL_STEPS = Draw("several steps", len(ADAPTING), _several_steps)
 """One random meta-policy, two to five steps of every algorithm, each at its own lambda."""
+LARGE_LAMBDA = Draw("large lambda", 3, _large_lambda)
+"""One random meta-policy, Alg^(2) with lambda just above each of the thresholds of THEORY section 4."""
+UNCONTROLLED = Draw("uncontrolled", 2, _uncontrolled)
+"""The first action's transitions for all, one random meta-policy, Alg^(2) at two random lambdas."""
+SAMPLED = Draw("sampled values", 1, _sampled)
+"""One random meta-policy, Alg^(2) on sampled action values at a random lambda."""

@@ -34,9 +34,15 @@ class Largest(sp.Function):
 
     nargs = 2
 
-    def _latex(self, printer: LatexPrinter) -> str:
+    @classmethod
+    def eval(cls, *args: Expr) -> Expr | None:
+        """A number is its own maximum."""
+        return args[0] if args[0].is_Number else None
+
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
         body, index = self.args
-        return rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        text = rf"\max_{{{printer._print(index)}}} {printer._print(body)}"
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
 def over_states(expression: Expr) -> Expr:
@@ -86,6 +92,36 @@ def quantities(expression: Expr) -> set[str]:
     names = {name_of(indexed) for indexed in expression.atoms(sp.Indexed)}
     bases = {base.label for base in expression.atoms(sp.IndexedBase)}
     return names | {symbol.name for symbol in expression.atoms(sp.Symbol) - bases - {tau, s, T, S}}
+
+
+def replaced(expression: Expr, values: Mapping[Expr, Any]) -> Expr:
+    """The expression with quantities replaced, also under sums and maxima over their own index.
+
+    SymPy's ``subs`` leaves a summand alone whose index is summed over. A sum of zeros is zero.
+    """
+    if expression in values:
+        return sp.sympify(values[expression])
+    if not expression.args or isinstance(expression, sp.Indexed):
+        return expression
+    if isinstance(expression, sp.Sum):
+        body = replaced(expression.function, values)
+        return sp.Sum(body, *expression.limits) if body != 0 else body
+    return expression.func(*(replaced(argument, values) for argument in expression.args))
+
+
+def plain(expression: Expr) -> Expr:
+    """The expression with an ordinary positive symbol, named alike, in place of every quantity.
+
+    What SymPy shows of such symbols is shown for positive values; derivations treat zeros as limits.
+    """
+    named = {indexed: positive(indexed.base.name) for indexed in expression.atoms(sp.Indexed)}
+    scalars = {symbol: positive(symbol.name) for symbol in expression.free_symbols}
+    return expression.subs(named).subs(scalars)
+
+
+def positive(name: str) -> Any:
+    """A positive symbol: the one that :func:`plain` puts in place of the quantity of that name."""
+    return sp.Symbol(name, positive=True)
 
 
 def evaluate(

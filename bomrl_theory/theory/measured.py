@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ class Measured:
         """Evaluation of the adapted policies."""
         return self.case.solved.evaluate(self.case.adaptation.policies[-1], self.numbers)
 
+    @cached_property
+    def steps(self) -> tuple[Measured, ...]:
+        """Every adaptation step by itself, [K]: its phi is where the step starts, its plus where it ends."""
+        return tuple(OneStep(self.case, self.numbers, start=start, end=end) for start, end in pairwise(self.path))
+
     @property
     def a_star(self) -> Int[Array, "T S"]:
         """The optimal actions."""
@@ -70,8 +76,25 @@ class Measured:
     @cached_property
     def lookahead_gap(self) -> Shaped[Numeric, "T S"]:
         """``P_{pi*}(V* - V^phi)``."""
-        P_star = np.take_along_axis(self.model.P, self.a_star[..., None, None], axis=2)[:, :, 0]
-        return self.numbers.dot(P_star, (self.star.V - self.phi.V)[:, None, :])
+        return self.ahead(self.star.V - self.phi.V)
+
+    @cached_property
+    def penalty(self) -> Shaped[Numeric, "T S"]:
+        """``lambda d_i(phi, pi+)``: what the algorithm charges for the change."""
+        return self.case.algorithm.penalty(self.phi, self.lam, self.plus)
+
+    @cached_property
+    def reached(self) -> Shaped[Numeric, "T S"]:
+        """``<pi+, Q^phi> - lambda d_i(phi, pi+)``: what pi+ reaches of the algorithm's objective."""
+        return self.plus.average(self.phi.Q) - self.penalty
+
+    def ahead(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
+        """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
+        return self.numbers.multiply(self._P_star, values[:, None, :]).sum(axis=-1)
+
+    @cached_property
+    def _P_star(self) -> Shaped[Numeric, "T S S"]:
+        return np.take_along_axis(self.model.P, self.a_star[..., None, None], axis=2)[:, :, 0]
 
     @cached_property
     def soft_value(self) -> Shaped[Numeric, "T S"]:
@@ -83,6 +106,26 @@ class Measured:
     @cached_property
     def largest_gap(self) -> Shaped[Numeric, " T"]:
         """``(max r - min r)/(1-gamma)``: no policy can be further from the optimum."""
+        return self.reward_range / (1 - self.model.gamma)
+
+    @cached_property
+    def reward_range(self) -> Shaped[Numeric, " T"]:
+        """``max r - min r``."""
         flat = self.model.r.reshape(len(self.model.r), -1)
-        spread = self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)
-        return spread / (1 - self.model.gamma)
+        return self.numbers.largest(flat, -1) + self.numbers.largest(-flat, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class OneStep(Measured):
+    """The measurements of one step of several; the policy that it starts from may differ between tasks."""
+
+    start: Evaluation = field(kw_only=True)
+    end: Evaluation = field(kw_only=True)
+
+    @property
+    def phi(self) -> Evaluation:
+        return self.start
+
+    @property
+    def plus(self) -> Evaluation:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.end

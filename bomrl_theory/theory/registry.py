@@ -1,4 +1,7 @@
-"""Discovery: a theorem is registered by being a file in ``bomrl_theory/theorems``."""
+"""Discovery: a theorem is registered by being a file in ``bomrl_theory/theorems``.
+
+Other installed packages add theirs through an entry point (:mod:`bomrl_theory.theory.plugins`).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ from pathlib import Path
 
 from bomrl_theory import theorems as package
 from bomrl_theory.errors import InvalidTheorem, UnknownName
+from bomrl_theory.theory.plugins import plugin_theorems
 from bomrl_theory.theory.theorem import Theorem
 
 
 @cache
 def registry() -> dict[str, Theorem]:
-    """Every theorem of the package by id, in alphabetical order.
+    """Every theorem by id: the package's in alphabetical order, then those of other installed packages.
 
     Raises:
-        InvalidTheorem: a file defines no ``THEOREM``, or one whose name differs from the file's.
+        InvalidTheorem: a file defines no ``THEOREM``, or one whose name differs from the file's; or two
+            theorems share an id or a name.
     """
     found: dict[str, Theorem] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
@@ -27,6 +32,14 @@ def registry() -> dict[str, Theorem]:
         theorem = _theorem_of(importlib.import_module(f"{package.__name__}.{module.name}"), module.name)
         if theorem.name != module.name:
             raise InvalidTheorem(f"{module.name}.py defines '{theorem.id}'; file and id must share one name")
+        found[theorem.id] = theorem
+    origins = {theorem.name: f"bomrl_theory ({theorem.id})" for theorem in found.values()}
+    for who, theorem in plugin_theorems():
+        if theorem.name in origins:
+            raise InvalidTheorem(
+                f"{who} announces '{theorem.id}', and so does {origins[theorem.name]}; rename one, or uninstall one"
+            )
+        origins[theorem.name] = f"{who} ({theorem.id})"
         found[theorem.id] = theorem
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -14,7 +14,7 @@ from bomrl_theory.adapt.adapt import ADAPTING as ADAPTING
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import Constant, w
+from bomrl_theory.theory.constants import Constant, gap, gap_phi, w
 from bomrl_theory.theory.draws import Draw
 from bomrl_theory.theory.expression import (
     Expr,
@@ -116,6 +116,7 @@ class Theorem:
         topic: heading in lists; one of :data:`TOPICS` for entries of the registry.
         derivations: steps that SymPy executes.
         draws: further ways to draw cases, where the common ones seldom meet the scope.
+        probes: further cases, each of which needs a constant of the bound that the witness does not.
     """
 
     id: str
@@ -137,6 +138,7 @@ class Theorem:
     topic: str = "yours"
     derivations: tuple[Derivation, ...] = ()
     draws: tuple[Draw, ...] = ()
+    probes: tuple[Callable[[], Case], ...] = ()
 
     def __post_init__(self) -> None:
         name, dash, version = self.id.rpartition("-v")
@@ -167,6 +169,11 @@ class Theorem:
     def name(self) -> str:
         """The id without its version."""
         return self.id.rpartition("-v")[0]
+
+    @cached_property
+    def bounds_gap(self) -> bool:
+        """Whether it claims an upper bound on an optimality gap; only such a bound has a grade."""
+        return self.relation == "<=" and quantities(sp.sympify(self.left)) <= {gap.name, gap_phi.name, w.name}
 
     @cached_property
     def scope(self) -> Literal["task", "family"]:
@@ -206,3 +213,11 @@ class Theorem:
     def scaled(self, factor: Any) -> Theorem:
         """The same claim with ``factor``, exact, times the bound: for mutation tests and tightness."""
         return replace(self, bound=sp.Rational(*Fraction(factor).as_integer_ratio()) * self.bound)
+
+
+def by_topic(theorems: Iterable[Theorem]) -> dict[str, list[Theorem]]:
+    """Theorems under their topics: in the order of :data:`TOPICS`, other topics last, nothing empty."""
+    theorems = list(theorems)
+    topics = dict.fromkeys((*TOPICS, *sorted(theorem.topic for theorem in theorems)))
+    grouped = {topic: [theorem for theorem in theorems if theorem.topic == topic] for topic in topics}
+    return {topic: members for topic, members in grouped.items() if members}

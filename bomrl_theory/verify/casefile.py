@@ -1,8 +1,8 @@
 """Cases on disk: a counterexample saved today is replayed by anyone tomorrow, to the same numbers.
 
 JSON with ``schema``, ``theorem``, ``family`` (see :mod:`bomrl_theory.tasks.files`), ``meta_policy``
-(weights [S, A]), ``algorithm``, ``lambda`` (exact, as text), ``steps``, ``origin``, and ``verdict``, which
-only informs: a replay decides anew.
+(weights [S, A]), ``algorithm``, ``lambda`` (exact, as text), ``steps``, ``origin``; ``exact`` (the same numbers as
+fractions, for people) and ``verdict`` only inform: a replay decides anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
 from bomrl_theory.theory.case import Case
+from bomrl_theory.verify.readable import exact_lines, exact_mapping
 from bomrl_theory.verify.verdict import Verdict
 
 SCHEMA = "bomrl-case-1"
@@ -32,6 +33,7 @@ def case_mapping(case: Case, verdict: Verdict) -> dict[str, Any]:
         "lambda": str(case.lam),
         "steps": case.steps,
         "origin": case.origin,
+        "exact": exact_mapping(case) if len(exact_lines(case)) > 1 else None,
         "verdict": {
             "outcome": verdict.outcome,
             "task": verdict.task,
@@ -49,12 +51,25 @@ def save_case(case: Case, verdict: Verdict, directory: Path) -> Path:
         InvalidFile: the directory cannot be written.
     """
     check_directory(directory)
-    text = json.dumps(case_mapping(case, verdict), indent=1) + "\n"
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{verdict.theorem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    digest = hashlib.sha256(_text(case, verdict).encode()).hexdigest()[:8]
+    path = directory / f"{verdict.theorem}-{digest}.json"
+    write_case(case, verdict, path)
     return path
+
+
+def write_case(case: Case, verdict: Verdict, path: Path) -> None:
+    """Write the case to ``path``, whole or not at all.
+
+    Raises:
+        InvalidFile: the place cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(_text(case, verdict), encoding="utf-8")
+
+
+def _text(case: Case, verdict: Verdict) -> str:
+    return json.dumps(case_mapping(case, verdict), indent=1) + "\n"
 
 
 def load_case(path: Path) -> tuple[str, Case]:

@@ -142,7 +142,12 @@ def case_line(case: Case, family: str) -> Line:
         "meta_policy": case.phi.tolist(),
         "policies": policies.tolist(),
     }
-    return _shared_line("case", data, case.phi.size + policies.size, origin=case.origin)
+    size = case.phi.size + policies.size
+    estimates = [step.estimate for step in case.adaptation.steps if step.estimate is not None]
+    if estimates:  # what sampled data told of the action values, step by step
+        data["estimates"] = [estimate.tolist() for estimate in estimates]
+        size += sum(estimate.size for estimate in estimates)
+    return _shared_line("case", data, size, origin=case.origin)
 
 
 def _verdict_line(claim: Line, case: Line, verdict: Verdict, seed: int) -> Line:

@@ -101,13 +101,13 @@ def _bound_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
-    """Evaluate a case, and every inequality about it or about its unadapted meta-policy."""
+    """Evaluate a case, and every bound on its gap or about its unadapted meta-policy."""
     views: Views = {}
     unadapted = replace(case, algorithm=algorithm_named("none"))
     unadapted_views: Views = {}
     bounds = []
     for theorem in theorems:
-        if theorem.relation == "==":
+        if not theorem.bounds_gap:
             continue
         if theorem.covers(case):
             bounds.append(_bound(theorem, case, views))

@@ -20,6 +20,7 @@ from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
+from bomrl_theory.verify.counterexample import smallest_counterexample
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
 
@@ -49,16 +50,28 @@ class TheoremResult:
     theorem: Theorem
     records: list[tuple[Case, Verdict]] = field(default_factory=list)
     seconds: float = 0.0
+    _shrunk: tuple[Case, tuple[Case, Verdict]] | None = field(default=None, init=False, repr=False)
+    """What :attr:`counterexample` started from, and found: shrinking takes a second."""
 
     @property
     def verdicts(self) -> list[Verdict]:
         return [verdict for _, verdict in self.records]
 
     @property
-    def counterexample(self) -> tuple[Case, Verdict] | None:
+    def smallest_violated(self) -> tuple[Case, Verdict] | None:
         """The violated case with the fewest tasks, states and actions; the first of equals."""
         violated = (record for record in self.records if record[1].outcome is Outcome.VIOLATED)
-        return min(violated, key=lambda record: _size(record[0]), default=None)
+        return min(violated, key=lambda record: size(record[0]), default=None)
+
+    @property
+    def counterexample(self) -> tuple[Case, Verdict] | None:
+        """The smallest violated case, shrunk to the smallest counterexample that can be found from it."""
+        record = self.smallest_violated
+        if record is None:
+            return None
+        if self._shrunk is None or self._shrunk[0] is not record[0]:
+            self._shrunk = record[0], smallest_counterexample(self.theorem, *record)
+        return self._shrunk[1]
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -101,7 +114,8 @@ class TheoremResult:
         return ExitCode.EXPECTED
 
 
-def _size(case: Case) -> tuple[int, int, int]:
+def size(case: Case) -> tuple[int, int, int]:
+    """Tasks, states, actions: what makes a case small."""
     return case.family.tasks, case.family.states, case.family.actions
 
 

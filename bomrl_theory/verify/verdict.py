@@ -66,7 +66,7 @@ class Verdict:
         outcome: see :class:`Outcome`.
         task: task index, or None where the claim is about the average.
         sides: left side and bound as numbers of the deciding system; None where they were not computed.
-        grade: for inequalities that hold; None otherwise.
+        grade: for bounds on a gap that hold; None otherwise.
         numbers: the number system that decided.
         certified: False where only floats were used.
         reason: which assumption failed, or why it is undecided.
@@ -237,7 +237,7 @@ class _Attempt:
         outcomes = [Outcome(outcome) for outcome in outcomes]
         decided = np.array([outcome is not Outcome.UNDECIDED for outcome in outcomes])
         chosen = {c.name: to_floats(measured.memo[c]) for c in FREE_PARAMETERS if c in measured.memo}
-        if theorem.relation == "==":
+        if not theorem.bounds_gap:
             return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, chosen, decided)
 
         # Informative only where it is certain; what cannot be told counts against the bound.

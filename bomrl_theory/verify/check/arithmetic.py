@@ -102,8 +102,8 @@ def _is_zero(x: Number) -> bool:
     return isinstance(x, fmpq) and x == ZERO
 
 
-def solve(matrix: list[list[fmpq]], right: list[fmpq], *, exact: bool) -> list[Number]:
-    """x with ``matrix x = right``: rationals, or balls that certainly contain it.
+def solve(matrix: list[list[Number]], right: list[Number], *, exact: bool) -> list[Number]:
+    """x with ``matrix x = right``: rationals, or balls that certainly contain it; with ``exact`` all rational.
 
     Raises:
         Undefined: singular, or not certainly regular at this precision.

@@ -33,6 +33,9 @@ class CaseData:
         optimal: optimal actions [T][S].
         phi: meta-policy.
         plus: adapted policies [T].
+        steps: K.
+        between: policies after every step but the last [K-1][T].
+        estimates: action values [T][S][A] that the last step used in place of Q^phi, if it estimated them.
     """
 
     tasks: list[Task]
@@ -42,11 +45,19 @@ class CaseData:
     plus: list[Policy]
     algorithm: str
     lam: fmpq
+    steps: int
+    between: list[list[Policy]]
+    estimates: list[list[list[fmpq]]] | None = None
 
     def policy(self, which: str, tau: int) -> Policy:
-        if which == "star":
-            return deterministic(self.tasks[tau], self.optimal[tau])
-        return self.phi if which == "phi" else self.plus[tau]
+        match which:
+            case "star":
+                return deterministic(self.tasks[tau], self.optimal[tau])
+            case "phi":
+                return self.phi
+            case "plus":
+                return self.plus[tau]
+        return self.between[int(which)][tau]
 
 
 @dataclass(eq=False)
@@ -67,7 +78,7 @@ class Facts:
     _known: dict[tuple[str, int | None, int | None], Number] = field(default_factory=dict, repr=False)
 
     def evaluated(self, which: str, tau: int) -> Evaluated:
-        """A policy ("star", "phi" or "plus") on a task."""
+        """A policy ("star", "phi", "plus", or the place of one in between) on a task."""
         known, key = self.evaluations[which], (0 if self.exact else flint.ctx.prec, tau)
         if key not in known:
             known[key] = Evaluated(self.case.tasks[tau], self.case.policy(which, tau), self.exact)
@@ -81,6 +92,10 @@ class Facts:
 
     def plus(self, tau: int) -> Evaluated:
         return self.evaluated("plus", tau)
+
+    def along(self, tau: int, k: int) -> Evaluated:
+        """The policy after k steps on a task."""
+        return self.phi(tau) if k == 0 else self.plus(tau) if k == self.case.steps else self.evaluated(str(k - 1), tau)
 
     def a_star(self, tau: int, s: int) -> int:
         return self.case.optimal[tau][s]

@@ -65,6 +65,11 @@ class Claim:
     margins: dict[str, list[Any]]
     unknown: list[str]
 
+    @property
+    def graded(self) -> bool:
+        """Whether it is a bound on an optimality gap: only such a bound has a grade."""
+        return not self.identity and names(self.left) <= {"gap", "gap_phi", "w"}
+
     @classmethod
     def read(cls, data: Any) -> Claim:
         """
@@ -192,7 +197,24 @@ class Case:
         algorithm = _text(data, "algorithm")
         if algorithm == "none" and any(policy != phi for policy in plus):
             raise Wrong("algorithm 'none' changed the meta-policy")
-        exact = CaseData(family.tasks, family.weights, family.optimal, phi, plus, algorithm, lam)
+        estimates = [
+            [_table(values, "estimates") for values in _list(step, len(family.tasks))]
+            for step in _list(data.get("estimates", []))
+        ]
+        if any(shape(values) != expected for step in estimates for values in step):
+            raise Malformed("estimates and r have different shapes")
+        exact = CaseData(
+            family.tasks,
+            family.weights,
+            family.optimal,
+            phi,
+            plus,
+            algorithm,
+            lam,
+            steps,
+            steps_taken[:-1],
+            estimates[-1] if estimates else None,
+        )
         return cls(family, exact, steps, name)
 
     @cached_property
@@ -204,6 +226,7 @@ class Case:
         key = exact, flint.ctx.prec, str(chosen)
         if key not in self._facts:
             owners = {"star": None, "phi": self._owner, "plus": self.name}
+            owners |= {str(place): self.name for place in range(len(self.data.between))}
             evaluations = {role: self.family.evaluations(role, owner) for role, owner in owners.items()}
             self._facts[key] = Facts(self.data, exact, evaluations, chosen)
         return self._facts[key]

@@ -122,12 +122,12 @@ def _answer(line: dict[str, Any], claim: Claim, case: Case, facts: Facts) -> Ans
             _check_outcome(answer, outcome, claim, left, bound)
             if not _proves(outcome, claim, *recorded):
                 answer.wrong.append(f"the recorded sides do not prove {outcome}")
-            if outcome == "HOLDS" and not claim.identity and not answer.wrong:
+            if outcome == "HOLDS" and claim.graded and not answer.wrong:
                 # Both sides and the gap without adaptation are known about equally well.
                 doubt = 4 * (recorded[0][1] + recorded[1][1])
                 _check_grade(answer, line.get("grade"), bound, doubt, facts, task)
-        if (outcome != "HOLDS" or claim.identity) and line.get("grade") is not None:
-            answer.wrong.append(f"only an inequality that holds has a grade, not one that is {outcome}")
+        if (outcome != "HOLDS" or not claim.graded) and line.get("grade") is not None:
+            answer.wrong.append(f"only a bound on a gap that holds has a grade, not {claim.id}, {outcome}")
     except Undefined as error:
         answer.open.append(f"{error} at {flint.ctx.prec} bits")
     return answer

@@ -81,19 +81,46 @@ def _comparator_error(x: Facts, tau: int, s: int) -> Number:
     raise Undefined(f"{x.case.algorithm} has no comparator error")
 
 
-def objective(x: Facts, tau: int, s: int) -> Number:
-    """``<pi+, Q^phi> - lambda d_i(phi, pi+)``: what the adaptation reached of what it maximises."""
-    phi, plus = x.case.phi[s], x.case.plus[tau][s]
-    gain = inner(plus, x.phi(tau).Q[s])
+def penalty(x: Facts, tau: int, s: int, k: int | None = None) -> Number:
+    """``lambda d_i``: what the algorithm charges for the way from phi to pi+, or for the step after k steps."""
+    start, end = (x.phi(tau), x.plus(tau)) if k is None else (x.along(tau, k), x.along(tau, k + 1))
+    phi, plus = start.pi[s], end.pi[s]
     match x.case.algorithm:
         case "kl-prior":
-            return gain - times(x.case.lam, kl(phi, plus))
+            return times(x.case.lam, kl(phi, plus))
         case "kl-posterior":
-            return gain - times(x.case.lam, kl(plus, phi))
+            return times(x.case.lam, kl(plus, phi))
         case "euclidean":
-            ell = x.value("ell", tau, s)
-            return gain if ell == ZERO else gain - times(ell, _centred_square(phi, plus))
+            # At unvisited states the step stays, and nothing is paid.
+            ell = divide(x.case.lam, start.nu[s]) if start.visited[s] else ZERO
+            return ZERO if ell == ZERO else times(ell, _centred_square(phi, plus))
     raise Undefined(f"{x.case.algorithm} maximises no regularised objective")
+
+
+def reached(x: Facts, tau: int, s: int, k: int | None = None) -> Number:
+    """``<pi+, Q^phi> - lambda d_i(phi, pi+)``: what the adaptation reached of what it maximises.
+
+    With k it is the step that follows k steps which is meant.
+    """
+    start, end = (x.phi(tau), x.plus(tau)) if k is None else (x.along(tau, k), x.along(tau, k + 1))
+    return end.average(s, start.Q[s]) - penalty(x, tau, s, k)
+
+
+@defines(
+    "e_post", "state", "<pi* - pi+, Q^phi> + lambda d_i(phi, pi+): comparator error of pi+ itself; may be negative"
+)
+def _own_error(x: Facts, tau: int, s: int) -> Number:
+    return x.phi(tau).Q[s][x.a_star(tau, s)] - reached(x, tau, s)
+
+
+@defines("eta_phi", "state", "by how much pi+ falls short of phi in the algorithm's objective, where pi+ goes")
+def _short_of_phi(x: Facts, tau: int, s: int) -> Number:
+    return larger(ZERO, x.phi(tau).V[s] - reached(x, tau, s)) if x.plus(tau).visited[s] else ZERO
+
+
+@defines("penalty", "state", "lambda d_i(phi, pi+) at s: what the step pays for its change")
+def _penalty(x: Facts, tau: int, s: int) -> Number:
+    return penalty(x, tau, s)
 
 
 @defines(
@@ -102,9 +129,9 @@ def objective(x: Facts, tau: int, s: int) -> Number:
     "inner error: by how much pi+ falls short of phi and of the comparator in its own objective",
 )
 def _inner_error(x: Facts, tau: int, s: int) -> Number:
-    reached = objective(x, tau, s)
+    own = reached(x, tau, s)
     comparator = x.phi(tau).Q[s][x.a_star(tau, s)] - x.value("e", tau, s)
-    return largest([ZERO, x.phi(tau).V[s] - reached, comparator - reached])
+    return largest([ZERO, x.phi(tau).V[s] - own, comparator - own])
 
 
 @defines(

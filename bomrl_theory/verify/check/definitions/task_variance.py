@@ -42,3 +42,16 @@ def _mismatch(x: Facts) -> Number:
             barycentre = divide(use[a], total(use))
             result = result + times(use[a], log(divide(barycentre, x.case.phi[s][a])))
     return result
+
+
+@defines("X", "case", "E_tau E_{nu*} [KL(pi*||phi) - KL(pi*||barycentre)]: what phi has more than the barycentre")
+def _excess(x: Facts) -> Number:
+    """Both divergences are logarithms of what a policy gives the optimal action."""
+    result: Number = ZERO
+    for tau, weight in enumerate(x.case.weights):
+        for s in x.case.tasks[tau].states:
+            if x.star(tau).visited[s]:
+                best, use = x.a_star(tau, s), _use(x, s)
+                quotient = divide(divide(use[best], total(use)), x.case.phi[s][best])
+                result = result + times(times(weight, x.star(tau).nu[s]), log(quotient))
+    return result

@@ -1,0 +1,107 @@
+"""The constrained step's derivative with respect to the logits of phi, through its KKT system (docs/constrained.md).
+
+At a maximiser ``dpi = N dR + E dlog phi - N C dkappa`` state by state, with a symmetric ``N``, and differentiating the
+active constraint gives ``dkappa``. The pullback uses the transposes, so that one costs a few linear solves a task:
+R depends on phi through Q^phi and Qc^phi, and the constraint is weighted by nu^phi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from bomrl_theory.adapt._sensitivity import action_value_to_logits, to_logits, visitation_to_logits
+from bomrl_theory.adapt.constrained import Activity, ConstrainedStep
+from bomrl_theory.adapt.convex_program import BudgetProgram, RegionProgram
+from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.numbers import FLOATS, Array
+
+Smoothness = Literal["differentiable", "weakly active", "tied"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pullback:
+    """A vector-Jacobian product of the constrained step.
+
+    Attributes:
+        gradient: with respect to the logits of the meta-policy, task by task [T, S, A]; a shared
+            meta-policy's gradient is the sum over tasks. It sums to zero over actions.
+        smoothness: task by task. "weakly active": the policy has a kink here, and the gradient is that of one side, the
+            one where the multiplier is what the step found. "tied": a trust region that does not bind leaves
+            several best actions, whose tie another phi breaks; the gradient is that of an unbroken tie.
+    """
+
+    gradient: Float64[Array, "T S A"]
+    smoothness: tuple[Smoothness, ...]
+
+
+def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: str = "policy") -> Pullback:
+    """``(d pi+ / d logits)^T cotangent``, the total derivative: through Q^phi, Qc^phi, nu^phi and the multiplier.
+
+    Args:
+        step: a solved step, preferably by the method "dual": the formulas hold at the maximiser.
+        cotangent: of the adapted policy's probabilities [T, S, A], such as the gradient of the return with respect
+            to them. Task weights belong into it.
+        of: "policy", or "log-policy" if the cotangent is one of ``log pi+``, which serves where ``pi+`` underflows.
+
+    Raises:
+        InvalidTask: a cotangent of another shape, or not finite.
+        UnknownName: ``of`` is neither.
+    """
+    if of not in ("policy", "log-policy"):
+        raise UnknownName("argument of the pullback", of, ("policy", "log-policy"))
+    program, kappa = step.program, step.multiplier
+    phi, divergence = program.phi, program.divergence
+    if cotangent.shape != phi.pi.shape or not np.all(np.isfinite(cotangent)):
+        raise InvalidTask(f"the cotangent must be finite with shape {list(phi.pi.shape)}, not {list(cotangent.shape)}")
+    with FLOATS.activated():
+        x = step.log_policy - np.log(phi.pi)
+        pi = program.policy(x)
+        lam = program.lam(kappa)
+        active = kappa > 0
+        u = pi * cotangent if of == "policy" else cotangent
+
+        # u is completed by a multiple of the constraint's gradient nu C, such that <u, N C> = 0: the multiplier
+        # adjusts itself, and what is left is the derivative at a fixed multiplier.
+        C = program.direction(kappa)
+        curvature = program.curvature(kappa, x)
+        along = (C * program.response(x, lam, u)).sum(axis=(-2, -1))
+        price = np.where(active & (curvature > 0), -along / np.where(curvature > 0, curvature, 1), 0)
+        weight = (price[:, None] * phi.nu)[..., None]
+        u = u + weight * pi * C
+        by_reward = program.response(x, lam, u)
+        by_log_phi = program.centred(x, u)
+
+        if isinstance(program, BudgetProgram):
+            by_visitation = price[:, None] * (pi * program.Qc).sum(axis=-1)
+            by_cost = weight * pi - kappa[:, None, None] * by_reward
+            gradient = action_value_to_logits(phi, program.Qc, by_cost)
+            broken = np.zeros_like(active)
+        else:
+            by_visitation = np.where(active[:, None], price[:, None] * divergence.value(phi.pi, x), 0)
+            by_log_phi = by_log_phi + np.where(active[:, None, None], weight * divergence.by_log_phi(phi.pi, x), 0)
+            gradient = np.zeros_like(pi)
+            broken = ~active & _broken_ties(program)
+        gradient = gradient + to_logits(phi, by_log_phi)
+        gradient = gradient + action_value_to_logits(phi, phi.Q, by_reward)
+        gradient = gradient + visitation_to_logits(phi, by_visitation)
+    smoothness: list[Smoothness] = [_smoothness(*task) for task in zip(step.activity, broken.tolist(), strict=True)]
+    return Pullback(gradient, tuple(smoothness))
+
+
+def _smoothness(activity: Activity, broken: bool) -> Smoothness:
+    if activity == "weakly active":
+        return "weakly active"
+    return "tied" if broken else "differentiable"
+
+
+def _broken_ties(program: RegionProgram) -> Array:
+    """Whether some state has best actions that differ in reward or transitions, so that another phi parts them."""
+    model = program.phi.model
+    first = program.best.argmax(axis=-1)[..., None]
+    same_reward = model.r == np.take_along_axis(model.r, first, axis=-1)
+    same_moves = np.all(np.take_along_axis(model.P, first[..., None], axis=2) == model.P, axis=-1)
+    return np.any(program.best & ~(same_reward & same_moves), axis=(-2, -1))
