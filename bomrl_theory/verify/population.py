@@ -17,7 +17,8 @@ from jaxtyping import Float64
 
 from bomrl_theory.adapt.adapt import Adaptation, algorithm_named
 from bomrl_theory.exact.evaluate import Evaluation
-from bomrl_theory.exact.solve import Optimum, policy_iteration
+from bomrl_theory.exact.optimum import Optimum
+from bomrl_theory.exact.solve import policy_iteration
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
