@@ -1,7 +1,7 @@
 """The verdict: where the gap meets the bound.
 
-``left <= bound`` is decided first in balls at growing precision, then in rationals where an exact tie
-would keep balls undecided for ever. A comparison that no number system decides is UNDECIDED; "not
+``left <= bound`` is decided first in enclosures, then in balls at growing precision and in rationals, where an
+exact tie would keep balls undecided for ever. A comparison that no number system decides is UNDECIDED; "not
 proved" is never "true". A verdict reached in float64 alone says so.
 """
 
