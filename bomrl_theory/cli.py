@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -305,6 +306,7 @@ def show(theorem: str, as_json: bool) -> None:
     """Everything about one theorem: statement, source, constants, assumptions, witness."""
     import sympy
 
+    from bomrl_theory.formal.backing import backing
     from bomrl_theory.theory.registry import theorem_named
     from bomrl_theory.verify.verdict import judge
 
@@ -333,6 +335,7 @@ def show(theorem: str, as_json: bool) -> None:
             "ratio": witness.ratio,
         },
         "proof": chosen.proof,
+        "backing": asdict(backing(chosen)) | {"summary": backing(chosen).summary},
         "notes": chosen.notes,
     }
     if as_json:
@@ -702,5 +705,6 @@ def _print_theorem(details: dict[str, Any]) -> None:
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")
     line("proof", details["proof"])
+    line("backed by", details["backing"]["summary"])
     line("notes", details["notes"])
     _print_table(details["constants"])
