@@ -35,7 +35,8 @@ class Backing:
     def summary(self) -> str:
         """One line for people."""
         parts = [f"machine-checked: {self.coq}"] if self.coq else []
-        parts += [f"derived symbolically: {self.derivations} steps"] if self.derivations else []
+        if self.derivations:
+            parts.append(f"derived symbolically: {self.derivations} step{'s' if self.derivations > 1 else ''}")
         parts += [f"proof in words: {self.proof}"] if self.proof else []
         return "; ".join(parts) or f"no proof here ({self.obtained})"
 

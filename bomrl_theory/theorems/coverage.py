@@ -8,7 +8,8 @@ from bomrl_theory.theory.constants import gamma, gap, gap_phi, lam, nu_plus, nu_
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import corridor
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.symbolic import three_point
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
 def coverage(m: Measured) -> Numeric:
@@ -62,5 +63,12 @@ THEOREM = Theorem(
     notes=(
         "A posteriori: C uses the visitation of pi+. The bracket is measured through the three-point identity, exact "
         "for the argmax and free of logarithms that underflow at small lambda; zeta pays for floating-point adaptation."
+    ),
+    derivations=(
+        Derivation(
+            r"two symbolic actions: $\langle q - \hat\pi, Q\rangle = \lambda [ \mathrm{KL}(q \| \phi)"
+            r" - \mathrm{KL}(q \| \hat\pi) - \mathrm{KL}(\hat\pi \| \phi) ]$",
+            three_point,
+        ),
     ),
 )

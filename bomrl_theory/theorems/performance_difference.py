@@ -6,7 +6,8 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, nu_plus, per_state, per_task
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.small import stay_or_leave
-from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
+from bomrl_theory.theory.symbolic import performance_difference, visitation_shift
+from bomrl_theory.theory.theorem import ADAPTING, Derivation, Source, Theorem
 
 improvement = per_task("improvement", "J(pi+) - J(phi)", "return", lambda m: m.plus.J - m.phi.J)
 g = per_state("g", "<pi+, A^phi> at s", "return", lambda m: m.plus.average(m.phi.advantage))
@@ -32,4 +33,16 @@ THEOREM = Theorem(
     proof="proofs/performance_difference.md",
     notes="An identity: verdicts are decided in exact rational arithmetic, for the adapted policy pi+.",
     steps=None,
+    derivations=(
+        Derivation(
+            r"two symbolic tasks, states and actions: $J(\pi) - J(\phi) ="
+            r" \frac{1}{1-\gamma} \sum_s \nu^{\pi}(s) \langle \pi, A^{\phi}\rangle(s)$",
+            performance_difference,
+        ),
+        Derivation(
+            r"two symbolic tasks, states and actions: $\nu^{\pi} - \nu^{\phi} ="
+            r" \gamma \nu^{\phi} (P_\pi - P_\phi)(I - \gamma P_\pi)^{-1}$",
+            visitation_shift,
+        ),
+    ),
 )
