@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -486,6 +487,7 @@ def show(theorem: str, as_json: bool) -> None:
     """
     import sympy
 
+    from bomrl_theory.formal.backing import backing
     from bomrl_theory.report.notation import claim_latex
     from bomrl_theory.report.plain_text import plain_text
     from bomrl_theory.theory.registry import registry, theorem_named
@@ -529,6 +531,7 @@ def show(theorem: str, as_json: bool) -> None:
         "at_least": [theorem.id for theorem in smaller],
         "at_most": [theorem.id for theorem in larger],
         "proof": chosen.proof,
+        "backing": asdict(backing(chosen)) | {"summary": backing(chosen).summary},
         "notes": chosen.notes,
     }
     if as_json:
@@ -1110,5 +1113,6 @@ def _print_theorem(details: dict[str, Any]) -> None:
         if others:
             line(label, f"this bound {how} that of {', '.join(others)} where both apply (proved symbolically)")
     line("proof", details["proof"])
+    line("backed by", details["backing"]["summary"])
     line("notes", details["notes"])
     _print_table(details["constants"])

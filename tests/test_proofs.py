@@ -20,7 +20,6 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.files import load_family, load_policy
 from bomrl_theory.tasks.policy import check_policy
 from bomrl_theory.theorems.contraction_kl_prior import GAIN, SHARE, SMALLER_ROOT, WEIGHT, E
-from bomrl_theory.theorems.performance_difference import SymbolicTask
 from bomrl_theory.theorems.published_bound import ADVANTAGE, DISCOUNT, STAY
 from bomrl_theory.theorems.task_variance import mismatch, task_variance
 from bomrl_theory.theory.case import Case
@@ -29,6 +28,7 @@ from bomrl_theory.theory.draws import random_policy
 from bomrl_theory.theory.expression import plain
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import registry, theorem_named
+from bomrl_theory.theory.symbolic import Evaluated, Task, policy
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.random_cases import random_cases, random_family
 from bomrl_theory.verify.verdict import Outcome, judge
@@ -138,10 +138,12 @@ def test_template_holds_on_random_cases_and_is_not_registered() -> None:
 
 def test_visitation_of_the_old_policy_is_no_identity() -> None:
     """The classical mistake, told apart from the lemma (whose derivation is run with the registry)."""
-    task = SymbolicTask()
-    wrong = task.difference(task.nu_old)
-    symbols = sorted(wrong.free_symbols, key=str)
-    assert wrong.subs({symbol: sp.Rational(1, sp.prime(i + 1)) for i, symbol in enumerate(symbols)}) != 0
+    task = Task("x")
+    new, old = Evaluated(task, policy("pi")), Evaluated(task, policy("phi"))
+    gains = [sum(new.pi[s][a] * old.Q(s, a) for a in (0, 1)) - old.V[s] for s in (0, 1)]
+    difference = old.determinant * new.J - new.determinant * old.J
+    assert difference - sum(nu * gain for nu, gain in zip(new.nu, gains, strict=True)) == 0
+    assert old.determinant * difference - new.determinant * sum(x * y for x, y in zip(old.nu, gains, strict=True)) != 0
 
 
 # --- section 2: comparator errors --------------------------------------------------------------------

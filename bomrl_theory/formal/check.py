@@ -62,7 +62,12 @@ def generated(theorems: Iterable[Theorem]) -> dict[str, str]:
     return dict(zip(GENERATED, (comparator_errors(), claims(theorems)), strict=True))
 
 
-def _check_sources(directory: Path, theorems: Iterable[Theorem]) -> tuple[str, ...]:
+def check_sources(directory: Path, theorems: Iterable[Theorem]) -> tuple[str, ...]:
+    """The modules, after a look at their text.
+
+    Raises:
+        FormalError: a generated file is stale, or a source holds what no source may.
+    """
     modules = sources(directory)
     for name, text in generated(theorems).items():
         if (directory / name).read_text(encoding="utf-8") != text:
@@ -83,21 +88,30 @@ def check(directory: Path, registered: Mapping[str, Theorem], manifest: Manifest
         FormalError: something does not agree; the message says what.
     """
     tied = tied_theorems(registered, manifest)
-    modules = _check_sources(directory, tied)
+    modules = check_sources(directory, tied)
     with tempfile.TemporaryDirectory() as scratch:
         started = time.monotonic()
         library = compiled(directory, modules, Path(scratch))
         seconds = time.monotonic() - started
-        _check_expressions(library, tied)
-        library.prove(points.script(tied))
-        _check_proofs(library, tied, manifest)
-        _check_pinned(library, directory, manifest)
-        axioms = _check_axioms(library, manifest)
+        axioms = check_compiled(library, directory / PINNED, tied, manifest)
     names: dict[str, list[str]] = {name: [] for name in manifest.theorems}
     for identity, entry in manifest.entries.items():
         for name in (entry.theorem, *entry.related):
             names[name].append(identity)
     return Checked(names, axioms, seconds)
+
+
+def check_compiled(library: Library, pinned: Path, tied: list[Theorem], manifest: Manifest) -> frozenset[str]:
+    """What Coq says of the compiled proofs; returns the axioms that they use.
+
+    Raises:
+        FormalError: something does not agree.
+    """
+    check_expressions(library, tied)
+    check_points(library, tied)
+    check_proofs(library, tied, manifest)
+    check_pinned(library, pinned, manifest)
+    return check_axioms(library, manifest)
 
 
 def tied_theorems(registered: Mapping[str, Theorem], manifest: Manifest) -> list[Theorem]:
@@ -117,7 +131,7 @@ def tied_theorems(registered: Mapping[str, Theorem], manifest: Manifest) -> list
 _DEFINITION = re.compile(r"\w+\.\w+\s*=\s*fun\s(?P<binders>.*?)=>(?P<body>.*?)\n\s+:\s", re.S)
 
 
-def _check_expressions(library: Library, tied: list[Theorem]) -> None:
+def check_expressions(library: Library, tied: list[Theorem]) -> None:
     """Every generated definition, as Coq prints it, reads as the registry's expression."""
     expected: dict[str, tuple[Expr, list[Constant]]] = {}
     for theorem in tied:
@@ -151,7 +165,12 @@ def _check_binders(name: str, text: str, symbols: Mapping[str, Expr], expression
         raise FormalError(f"{name} takes {found}, expected {wanted}")
 
 
-def _check_proofs(library: Library, tied: list[Theorem], manifest: Manifest) -> None:
+def check_points(library: Library, tied: list[Theorem]) -> None:
+    """Every generated definition has the registry's values at exact points."""
+    library.prove(points.script(tied))
+
+
+def check_proofs(library: Library, tied: list[Theorem], manifest: Manifest) -> None:
     """Each listed theorem proves its claim, or refutes it where the registry says so, with nothing assumed."""
     scripts: dict[str, str] = {}
     for theorem in tied:
@@ -170,7 +189,7 @@ def _check_proofs(library: Library, tied: list[Theorem], manifest: Manifest) -> 
         raise
 
 
-def _check_axioms(library: Library, manifest: Manifest) -> frozenset[str]:
+def check_axioms(library: Library, manifest: Manifest) -> frozenset[str]:
     """``Print Assumptions`` of each listed theorem; every line must be known."""
     used: set[str] = set()
     answers = library.ask(f"Print Assumptions {name}." for name in manifest.theorems)
@@ -211,10 +230,11 @@ def statements(library: Library, manifest: Manifest) -> str:
     return "\n\n".join(texts[name] for name in ordered) + "\n"
 
 
-def _check_pinned(library: Library, directory: Path, manifest: Manifest) -> None:
+def check_pinned(library: Library, pinned: Path, manifest: Manifest) -> None:
+    """Statements and definitions are the ones that were read."""
     found = statements(library, manifest)
-    pinned = (directory / PINNED).read_text(encoding="utf-8")
-    if found != pinned:
-        known = set(pinned.split("\n\n"))
+    expected = pinned.read_text(encoding="utf-8")
+    if found != expected:
+        known = set(expected.split("\n\n"))
         changed = [block for block in found.split("\n\n") if block not in known] or ["something is missing"]
         raise FormalError(f"not what {PINNED} pins:\n" + "\n\n".join(changed))

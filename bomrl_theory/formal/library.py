@@ -122,8 +122,17 @@ def compiled(directory: Path, modules: tuple[str, ...], into: Path) -> Library:
     """
     for module in modules:
         shutil.copy(directory / f"{module}.v", into)
-        _run(["coqc", *FLAGS, "-Q", ".", LIBRARY, f"{module}.v"], into)
+        compile_module(into, module)
     return Library(into, modules)
+
+
+def compile_module(directory: Path, module: str) -> None:
+    """Compile one module where it lies.
+
+    Raises:
+        FormalError: Coq refuses it.
+    """
+    _run(["coqc", *FLAGS, "-Q", ".", LIBRARY, f"{module}.v"], directory)
 
 
 def check_text(directory: Path, modules: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bomrl_theory.adapt.adapt import algorithm_named
+from bomrl_theory.formal.backing import backing
 from bomrl_theory.report import tables
 from bomrl_theory.report.finding import Finding, finding, headline
 from bomrl_theory.report.formula import formula, prose
@@ -386,6 +387,7 @@ def _theorem(
         "source": f"{theorem.source.work}; {theorem.source.place}",
         "obtained": OBTAINED[theorem.source.obtained],
         "proof": theorem.proof,
+        "backing": backing(theorem).summary,
         "scope": _scope(theorem),
         "notes": theorem.notes,
         "counts": ", ".join(

@@ -18,6 +18,7 @@ from bomrl_theory.theory.constants import (
 )
 from bomrl_theory.theory.expression import over_states, positive, replaced
 from bomrl_theory.theory.small import corridor
+from bomrl_theory.theory.symbolic import three_point
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 C = per_task(
@@ -63,12 +64,6 @@ def _two_actions() -> tuple[Any, Any, Any, Any, Any]:
     return Q, policies, kl, log_z, normaliser
 
 
-def _three_points() -> Any:
-    Q, policies, kl, _, _ = _two_actions()
-    left: Any = sum((u - v) * x for u, v, x in zip(policies["q"], policies["plus"], Q, strict=True))
-    return sp.simplify(sp.expand(left - WEIGHT * (kl("q", "phi") - kl("q", "plus") - kl("plus", "phi"))))
-
-
 def _shortfall() -> Any:
     Q, policies, kl, log_z, _ = _two_actions()
     objective: Any = sum(u * v for u, v in zip(policies["q"], Q, strict=True)) - WEIGHT * kl("q", "phi")
@@ -79,7 +74,7 @@ DERIVATIONS = (
     Derivation(
         r"three-point identity (two actions): $\langle q - \hat\pi, Q^{\phi}\rangle = \lambda [\mathrm{KL}(q \| \phi)"
         r" - \mathrm{KL}(q \| \hat\pi) - \mathrm{KL}(\hat\pi \| \phi)]$ for the softmax solution $\hat\pi$",
-        _three_points,
+        three_point,
     ),
     Derivation(
         r"any policy $q$ misses the maximum $\lambda \log Z$ by exactly $\lambda \mathrm{KL}(q \| \hat\pi)$"
