@@ -221,11 +221,7 @@ def test_wrong_bounds_claims_and_statements_are_refused(library: Library, tmp_pa
         check_proofs(library, [replace(refuted, status="proved")], manifest())
     pinned = tmp_path / PINNED
     shutil.copy(COQ / PINNED, pinned)
-    edit(
-        pinned,
-        "FiniteSums.Sum (fun a : A => x a * ln (x a / y a))",
-        "2 * FiniteSums.Sum (fun a : A => x a * ln (x a / y a))",
-    )
+    edit(pinned, "Definitions.KL = \nfun", "Definitions.KL = \ntwice fun")
     with pytest.raises(FormalError, match=r"Definitions\.KL"):
         check_pinned(library, pinned, manifest())
 
