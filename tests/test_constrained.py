@@ -142,7 +142,12 @@ def test_kkt_conditions(algorithm: str, family: TaskFamily, lam: float, share: f
     cost = np.random.default_rng(data.draw(st.integers(0, 99))).integers(-2, 3, family.r.shape).astype(float)
     least, free, reach = unconstrained(phi, algorithm, cost, lam)
     budget = least + np.where(reach > 1e-9, share * (free - least) + 1e-9 * reach, 1e-9)
-    for constraint, given_lam in ((CostBudget.new(cost, budget), lam), (TrustRegion.new(share), None)):
+    region = constrained_step(phi, algorithm, TrustRegion.new(1e-20)).program
+    with FLOATS.activated():
+        # A radius within reach: with a lambda of 1e-6 times the values' size, where anything moves at all.
+        far = region.excess(region.log_ratio(np.full(family.tasks, 1e-6 * np.abs(phi.Q).max() + 1e-300)))
+    radius = np.where(far > 0, share * far, share)
+    for constraint, given_lam in ((CostBudget.new(cost, budget), lam), (TrustRegion.new(radius), None)):
         step = constrained_step(phi, algorithm, constraint, given_lam)
         assert step.status == "solved", (step.kkt, step.activity)
         assert step.residual <= 1e-9

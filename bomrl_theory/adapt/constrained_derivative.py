@@ -29,8 +29,8 @@ class Pullback:
     Attributes:
         gradient: with respect to the logits of the meta-policy, task by task [T, S, A]; a shared
             meta-policy's gradient is the sum over tasks. It sums to zero over actions.
-        smoothness: task by task. "weakly active": the policy has a kink here, and the gradient is that of one side, the
-            one where the multiplier is what the step found. "tied": a trust region that does not bind leaves
+        smoothness: task by task. "weakly active": the policy has a kink here, and the gradient is that of the side
+            where the constraint does not bind. "tied": a trust region that does not bind leaves
             several best actions, whose tie another phi breaks; the gradient is that of an unbroken tie.
     """
 
@@ -61,7 +61,8 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: s
         x = step.log_policy - np.log(phi.pi)
         pi = program.policy(x)
         lam = program.lam(kappa)
-        active = kappa > 0
+        # At a kink rounding alone would decide the side; take the one where the constraint does not bind.
+        active = np.array([activity == "active" for activity in step.activity])
         u = pi * cotangent if of == "policy" else cotangent
 
         # u is completed by a multiple of the constraint's gradient nu C, such that <u, N C> = 0: the multiplier
@@ -84,7 +85,7 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: s
             by_visitation = np.where(active[:, None], price[:, None] * divergence.value(phi.pi, x), 0)
             by_log_phi = by_log_phi + np.where(active[:, None, None], weight * divergence.by_log_phi(phi.pi, x), 0)
             gradient = np.zeros_like(pi)
-            broken = ~active & _broken_ties(program)
+            broken = (kappa == 0) & _broken_ties(program)
         gradient = gradient + to_logits(phi, by_log_phi)
         gradient = gradient + action_value_to_logits(phi, phi.Q, by_reward)
         gradient = gradient + visitation_to_logits(phi, by_visitation)
