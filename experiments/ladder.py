@@ -1,6 +1,7 @@
 """The bound ladder: every applicable bound on the expected gap beside the certified gap, on one logarithmic axis.
 
-Regenerates results/ladder: figures (PNG, SVG) and their data (CSV), for Frozen Lake, Garnet and a sweep of task variance.
+Regenerates results/ladder: figures (PNG, SVG) and their data (CSV), for Frozen Lake, Garnet
+and a sweep of task variance.
 
     python experiments/ladder.py [-o results/ladder] [--seed 0]
 """

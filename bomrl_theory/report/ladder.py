@@ -65,11 +65,11 @@ TOPIC_MARKERS = dict(zip(TOPICS, "osD^vP*", strict=True))
 OWN_MARKER = "h"
 """Of topics that the registry does not know."""
 GRADE_FILLS = {str(Grade.INFORMATIVE): BLUE, str(Grade.UNINFORMATIVE): SKY, str(Grade.TRIVIAL): PAPER}
-HIGHLIGHTS = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (PURPLE, "D"), (SKY, "v"))
+HIGHLIGHTS = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (PURPLE, "D"))
 """Colour and marker of the tightest bounds in the sweep."""
 SAME = 1e-6
 """Bounds that agree to this everywhere are one line in the sweep."""
-FOOTNOTE_WIDTH = 92
+FOOTNOTE_WIDTH = 105
 
 
 @dataclass(frozen=True)
@@ -212,10 +212,10 @@ def bound_ladders(cases: Table) -> Figure:
     columns = 2
     lines = -(-len(panels_of) // columns)
     most = max(len(_decided(group)) for group in panels_of)
-    figure = new_figure(PAGE_WIDTH * 1.15, 0.9 + lines * (1.5 + 0.165 * most))
+    figure = new_figure(PAGE_WIDTH * 1.15, 0.9 + lines * (1.4 + 0.16 * most))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, group in zip(panels, panels_of, strict=False):
-        _ladder_panel(panel, group, most)
+        _ladder_panel(panel, group)
     for panel in panels[len(panels_of) :]:
         panel.set_axis_off()
     figure.legend(handles=_ladder_handles(cases), loc="outside lower center", ncols=4)
@@ -231,16 +231,17 @@ def _reference(group: Table, quantity: str) -> float:
     return float(group.loc[group["quantity"] == quantity, "value"].iloc[0])
 
 
-def _ladder_panel(panel: Axes, group: Table, most: int) -> None:
+def _ladder_panel(panel: Axes, group: Table) -> None:
     rungs = _decided(group).to_dict("records")
     gap, without = (max(_reference(group, quantity), SMALLEST_VALUE) for quantity in (GAP, NO_ADAPTATION))
     values = np.maximum([gap, without, *(rung["value"] for rung in rungs)], SMALLEST_VALUE)
     panel.set_xscale("log")
-    # Room on the left for the gap's own label, on the right for the largest bound's number.
+    # Room on the left for the gap's own label.
     left, right = np.log10(values.min()), np.log10(values.max())
-    panel.set_xlim(10 ** (left - 0.2 * (right - left) - 0.1), 10 ** (right + 0.22 * (right - left) + 0.1))
-    panel.set_ylim(-most + 0.2, 0.8)
-    panel.axvspan(panel.get_xlim()[0], without, color=BLUE, alpha=0.06, linewidth=0)
+    panel.set_xlim(10 ** (left - 0.2 * (right - left) - 0.1), 10 ** (right + 0.04 * (right - left) + 0.1))
+    panel.set_ylim(-max(len(rungs), 1) + 0.2, 0.8)
+    if gap < without:
+        panel.axvspan(gap, without, color=BLUE, alpha=0.06, linewidth=0)
     panel.axvline(gap, color=INK, linewidth=1.6)
     panel.axvline(without, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
     for x, text, side in ((gap, f"gap {three_digits(gap)} ", "right"), (without, " no adaptation ", "left")):
@@ -268,18 +269,21 @@ def _ladder_panel(panel: Axes, group: Table, most: int) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     panel.set_xlabel("value (return), logarithmic")
     panel.set_title(f"{group['family'].iloc[0]}, λ = {group['lambda'].iloc[0]}", pad=15)
-    if absent := _absent(group):
-        panel.annotate(
-            textwrap.fill(absent, FOOTNOTE_WIDTH, break_long_words=False),
-            (1, 0),
-            xycoords="axes fraction",
-            xytext=(0, -32),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            multialignment="left",
-            fontsize=6.2,
-        )
+    _footnote(panel, _absent(group), FOOTNOTE_WIDTH, (-128, -32))
+
+
+def _footnote(panel: Axes, text: str, width: int, offset: tuple[float, float]) -> None:
+    """Below the panel's lower left corner, ``offset`` points away."""
+    panel.annotate(
+        textwrap.fill(text, width, break_long_words=False),
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=offset,
+        textcoords="offset points",
+        va="top",
+        multialignment="left",
+        fontsize=6.2,
+    )
 
 
 def _rung(panel: Axes, rung: dict[Any, Any], height: float) -> None:
@@ -297,20 +301,26 @@ def _rung(panel: Axes, rung: dict[Any, Any], height: float) -> None:
         markerfacecolor=VERMILLION if violated else GRADE_FILLS[rung["grade"]],
         zorder=4,
     )
-    note = panel.annotate(
-        three_digits(value) + (" VIOLATED" if violated else "") + ("" if rung["certified"] else " float"),
-        (value, height),
-        # A violated bound's own number stands on the far side of the gap's line.
-        xytext=(-7 if violated else 7, -0.5),
-        textcoords="offset points",
-        ha="right" if violated else "left",
-        va="center",
-        fontsize=6.5,
-        color=VERMILLION if violated else INK,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.85},
-        zorder=3,
-    )
-    note.set_fontweight("bold" if violated else "normal")
+    # Numbers stand in a column of their own: beside the marks they would hide the two gaps' lines.
+    word = str(rung["outcome"] if violated else rung["grade"]) + ("" if rung["certified"] else ", float")
+    for offset, side, text in ((36, "right", _number(value)), (42, "left", word)):
+        panel.annotate(
+            text,
+            (1, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(offset, -0.5),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            fontsize=7,
+            fontweight="bold" if violated or word == Grade.INFORMATIVE else "normal",
+            color=VERMILLION if violated else INK,
+            annotation_clip=False,
+        )
+
+
+def _number(value: float) -> str:
+    return three_digits(value) if value < 1000 else f"{value:,.0f}"
 
 
 def _name(theorem: str) -> str:
@@ -328,25 +338,31 @@ def _absent(group: Table) -> str:
     words = {str(Outcome.OUT_OF_SCOPE): "Out of scope", str(Outcome.UNDECIDED): "Undecided"}
     parts = []
     for outcome, word in words.items():
-        if names := [_name(theorem) for theorem in group.loc[group["outcome"] == outcome, "quantity"]]:
+        if names := [_name(theorem) for theorem in group.loc[group["outcome"] == outcome, "quantity"].unique()]:
             parts.append(f"{word}: {', '.join(names)}.")
     return " ".join(parts)
+
+
+def _how(rungs: Table) -> str:
+    """Whether the two gaps are certified everywhere."""
+    return "certified" if rungs.loc[rungs["status"] == "gap", "certified"].all() else "float"
 
 
 def _ladder_handles(cases: Table) -> list[Any]:
     decided = cases[cases["outcome"].isin(DECIDED)]
     topics = [topic for topic in dict.fromkeys((*TOPICS, *decided["topic"])) if (decided["topic"] == topic).any()]
+    how = _how(cases)
     handles: list[Any] = [
-        Line2D([], [], color=INK, linewidth=1.6, label="expected gap after one Alg⁽²⁾ step, certified"),
-        Line2D([], [], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), label="gap without adaptation, certified"),
-        Patch(facecolor=BLUE, alpha=0.15, label="below no adaptation: informative"),
+        Line2D([], [], color=INK, linewidth=1.6, label=f"expected gap after one Alg⁽²⁾ step, {how}"),
+        Line2D([], [], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), label=f"gap without adaptation, {how}"),
+        Patch(facecolor=BLUE, alpha=0.15, label="between the two: informative"),
+        Line2D([], [], linestyle="", marker="o", markersize=7, color=VERMILLION, label="VIOLATED"),
     ]
     plain = {"linestyle": "", "markersize": 5.5, "markeredgecolor": BLUE}
     handles += [
         Line2D([], [], marker="o", markerfacecolor=fill, label=f"holds, {grade}", **plain)
         for grade, fill in GRADE_FILLS.items()
     ]
-    handles.append(Line2D([], [], linestyle="", marker="o", markersize=7, color=VERMILLION, label="VIOLATED"))
     handles += [
         Line2D(
             [],
@@ -360,12 +376,16 @@ def _ladder_handles(cases: Table) -> list[Any]:
         )
         for topic in topics
     ]
+    return handles + _sign_handles(decided)
+
+
+def _sign_handles(decided: Table) -> list[Line2D]:
+    """What the signs in :func:`_rung_label` mean, where they occur."""
     signs = (
         ("(φ) bounds the gap without adaptation", decided["about"] == NO_ADAPTATION),
         ("⊘ refuted in general", decided["status"] == "refuted"),
     )
-    handles += [Line2D([], [], linestyle="", label=text) for text, present in signs if present.any()]
-    return handles
+    return [Line2D([], [], linestyle="", label=text) for text, present in signs if present.any()]
 
 
 # --- sweep ----------------------------------------------------------------------------------------
@@ -374,7 +394,7 @@ def _ladder_handles(cases: Table) -> list[Any]:
 @styled
 def bound_sweep(sweep: Table) -> Figure:
     """Every bound against the share of the tasks' difference; the tightest few in colour."""
-    figure = new_figure(PAGE_WIDTH, 6.4)
+    figure = new_figure(PAGE_WIDTH * 1.1, 6.2)
     panel = figure.subplots()
     decided = sweep[sweep["outcome"].isin(DECIDED)]
     values = decided.pivot(index="share", columns="quantity", values="value")
@@ -385,6 +405,7 @@ def bound_sweep(sweep: Table) -> Figure:
         for quantity in (GAP, NO_ADAPTATION)
     }
     lines = _coinciding(values)
+    labels = {rung["quantity"]: _rung_label(rung) for rung in decided.to_dict("records")}
     # Slack in decades over the whole sweep, of bounds that are in scope throughout.
     slack = {
         names: float(np.log10(values[names[0]] / references[GAP].clip(lower=SMALLEST_VALUE)).mean(skipna=False))
@@ -407,15 +428,13 @@ def bound_sweep(sweep: Table) -> Figure:
             alpha=1.0 if chosen else 0.7,
             zorder=4 if chosen else 2,
         )
-        ends.append((float(column.dropna().iloc[-1]), " = ".join(map(_name, names)), colour, chosen))
+        ends.append((float(column.dropna().iloc[-1]), " = ".join(labels[name] for name in names), colour, chosen))
     panel.plot(shares, references[GAP], color=INK, linewidth=2.4, zorder=5)
     panel.plot(shares, references[NO_ADAPTATION], color=INK, linewidth=1.4, linestyle=(0, (5, 3)), zorder=5)
-    ends.append((float(references[GAP].iloc[-1]), "EXPECTED GAP, certified", INK, True))
-    ends.append((float(references[NO_ADAPTATION].iloc[-1]), "NO ADAPTATION, certified", INK, True))
+    ends.append((float(references[GAP].iloc[-1]), f"EXPECTED GAP, {_how(sweep)}", INK, True))
+    ends.append((float(references[NO_ADAPTATION].iloc[-1]), f"NO ADAPTATION, {_how(sweep)}", INK, True))
     violated = decided[decided["outcome"] == Outcome.VIOLATED]
-    panel.plot(
-        violated["share"], violated["value"], linestyle="", marker="X", markersize=8, color=VERMILLION, zorder=6
-    )
+    panel.plot(violated["share"], violated["value"], linestyle="", marker="X", markersize=8, color=VERMILLION, zorder=6)
     panel.set_yscale("log")
     panel.set_xlim(shares[0] - 0.02, shares[-1] + 0.01)
     panel.yaxis.set_major_locator(LogLocator(numticks=12))
@@ -429,8 +448,14 @@ def bound_sweep(sweep: Table) -> Figure:
     )
     panel.set_ylabel("value (return), logarithmic")
     panel.set_title(f"{sweep['family'].iloc[0]}, λ = {sweep['lambda'].iloc[0]}: bounds against task variance")
+    # A bound with a line only where it is in scope needs no footnote.
+    never = sweep[~sweep["quantity"].isin(decided["quantity"])]
+    _footnote(panel, _absent(never), 2 * FOOTNOTE_WIDTH, (-40, -62))
+    signs = _sign_handles(decided)
     if len(violated):
-        panel.legend(handles=[Line2D([], [], linestyle="", marker="X", color=VERMILLION, label="VIOLATED")])
+        signs.append(Line2D([], [], linestyle="", marker="X", markersize=8, color=VERMILLION, label="VIOLATED"))
+    if signs:
+        figure.legend(handles=signs, loc="outside lower right", ncols=len(signs))
     return figure
 
 
@@ -463,7 +488,14 @@ def _label_ends(panel: Axes, ends: list[tuple[float, str, str, bool]], last: flo
             fontsize=7 if bold else 6.5,
             fontweight="bold" if bold else "normal",
             color=INK if colour == MUTED else colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 2},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
             annotation_clip=False,
         )
 
