@@ -311,7 +311,7 @@ def _order(order: Table) -> dict[str, Any]:
     known = {(row["smaller"], row["larger"]) for row in order.to_dict("records") if row["status"] == "proved"}
     rows = []
     for row in (
-        order[order["line"]]
+        order[order["line"].astype(bool)]  # an empty column has no type of its own
         .sort_values(["status", "larger", "smaller"], ascending=[False, True, True])
         .to_dict("records")
     ):

@@ -61,7 +61,7 @@ NO_ADAPTATION = "expected optimality gap without adaptation"
 DECIDED = (str(Outcome.HOLDS), str(Outcome.VIOLATED))
 GARNET_STREAM = len(VARIANCES) + 1
 """The Frozen Lake study uses the streams before it, so that its first draws are the ladder's."""
-TOPIC_MARKERS = dict(zip(TOPICS, "osD^vP*", strict=True))
+TOPIC_MARKERS: dict[str, str] = dict(zip(TOPICS, "osD^vP*", strict=True))
 OWN_MARKER = "h"
 """Of topics that the registry does not know."""
 GRADE_FILLS = {str(Grade.INFORMATIVE): BLUE, str(Grade.UNINFORMATIVE): SKY, str(Grade.TRIVIAL): PAPER}
