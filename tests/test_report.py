@@ -183,6 +183,7 @@ def test_page_stands_alone(run: Run, written: Path):
     assert COMMAND in text
     assert "bomrl verify --replay counterexamples/published_bound-v1-" in text
     assert "Traceback" not in text
+    assert ">nan<" not in text
 
 
 def test_expected_refutation_looks_unlike_a_broken_theorem(run: Run, lake: Study):

@@ -261,8 +261,8 @@ def _rungs(rungs: Table) -> dict[str, Any]:
             row["lambda"],
             row["quantity"] if row["status"] == "gap" else _link(row["quantity"]),
             _number(row["value"]),
-            str(row["outcome"] or "–").replace("_", " "),
-            row["grade"] or "–",
+            "–" if pd.isna(row["outcome"]) else row["outcome"].replace("_", " "),
+            "–" if pd.isna(row["grade"]) else row["grade"],
             "yes" if row["certified"] else "no",
             row["reason"],
         )
