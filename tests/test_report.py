@@ -108,7 +108,9 @@ def test_index_agrees_with_the_run_and_names_every_file(run: Run, written: Path)
     assert [row["theorem"] for row in index["theorems"]] == [result.theorem.id for result in run.results]
     present = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
     assert present == {*index["files"], "report.json"}
-    assert {f"figures/frozen_lake_gaps.{kind}" for kind in ("png", "svg", "pdf")} <= present
+    drawn = ("frozen_lake_gaps", "bound_ladders", "bound_sweep")
+    assert {f"figures/{stem}.{kind}" for stem in drawn for kind in ("png", "svg", "pdf")} <= present
+    assert {"bound_ladders.csv", "bound_sweep.csv"} <= present
 
 
 def test_saved_counterexample_replays_to_the_same_verdict(run: Run, written: Path):
@@ -181,6 +183,7 @@ def test_page_stands_alone(run: Run, written: Path):
     assert COMMAND in text
     assert "bomrl verify --replay counterexamples/published_bound-v1-" in text
     assert "Traceback" not in text
+    assert ">nan<" not in text
 
 
 def test_expected_refutation_looks_unlike_a_broken_theorem(run: Run, lake: Study):

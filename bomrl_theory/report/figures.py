@@ -49,7 +49,7 @@ SMALLEST_RATIO, SMALLEST_VALUE = 1e-6, 1e-9
 PAGE_WIDTH = 9.6
 
 
-def _styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
     """Run inside the package's style, and leave the caller's settings as they were."""
 
     @wraps(draw)
@@ -60,7 +60,8 @@ def _styled(draw: Callable[..., Any]) -> Callable[..., Any]:
     return inside
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Empty, in inches, with constrained layout."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -72,11 +73,11 @@ def label_of(algorithm: str) -> str:
     return f"{label}: {penalty}" if penalty and algorithm != "none" else label
 
 
-@_styled
+@styled
 def frozen_lake_returns(returns: Table, lam: str) -> Figure:
     """Expected return against the number of adaptation steps, one panel a variance setting."""
     chosen = returns[returns["lambda"] == lam]
-    figure = _figure(PAGE_WIDTH * 0.85, 3.9)
+    figure = new_figure(PAGE_WIDTH * 0.85, 3.9)
     panels = figure.subplots(1, len(VARIANCES), squeeze=False)[0]
     handles = [
         Line2D([], [], color=ALGORITHMS[name][0], marker=ALGORITHMS[name][1], label=label_of(name)) for name in ADAPTING
@@ -103,7 +104,7 @@ def frozen_lake_returns(returns: Table, lam: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def frozen_lake_gaps(gaps: Table) -> Figure:
     """The expected gap of every algorithm, as bars, with every bound on it in a row of its own below."""
     drawn = gaps[gaps["drawn"]]
@@ -112,7 +113,7 @@ def frozen_lake_gaps(gaps: Table) -> Figure:
     order = list(ALGORITHMS)
     rows.sort(key=lambda row: (order.index(row[0]), row[1] != GAP))
     heights = _row_heights(rows)
-    figure = _figure(PAGE_WIDTH, 1.9 + len(VARIANCES) * (0.6 + 0.19 * -heights[-1]))
+    figure = new_figure(PAGE_WIDTH, 1.9 + len(VARIANCES) * (0.6 + 0.19 * -heights[-1]))
     panels = figure.subplots(len(VARIANCES), len(lambdas), sharey=True, sharex="row", squeeze=False)
     for line, variance in zip(panels, VARIANCES, strict=True):
         for panel, lam in zip(line, lambdas, strict=True):
@@ -178,7 +179,7 @@ def _gap_panel(panel: Axes, values: Table, rows: list[tuple[str, str]], heights:
             panel.plot([mean, mean], [height, last - 0.4], color=colour, linewidth=1, linestyle=(0, (2, 2)))
             if np.isfinite(low):
                 panel.plot([low, high], [height, height], color=INK, linewidth=1, marker="|", markersize=5)
-            _value(panel, max(mean, high) if np.isfinite(high) else mean, height, _three_digits(mean), INK)
+            _value(panel, max(mean, high) if np.isfinite(high) else mean, height, three_digits(mean), INK)
             continue
         refuted = entry["kind"] == "refuted"
         violated = int(entry["violated"])
@@ -190,7 +191,7 @@ def _gap_panel(panel: Axes, values: Table, rows: list[tuple[str, str]], heights:
             markersize=7 if refuted else 4,
             linestyle="",
         )
-        note = _three_digits(mean)
+        note = three_digits(mean)
         if refuted:
             decided = f"VIOLATED {violated}" if violated else f"holds {int(entry['holds'])}"
             note += f" ({decided} of {int(entry['draws'])})"
@@ -211,11 +212,12 @@ def _value(panel: Axes, x: float, y: float, text: str, colour: str) -> Any:
     )
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """Three significant digits."""
     return f"{value:#.3g}".rstrip(".")
 
 
-def _power_of_ten(value: float) -> str:
+def power_of_ten(value: float) -> str:
     """Plain between 0.001 and 1000, a power beyond."""
     if 1e-3 <= value <= 1e3:
         return f"{value:g}"
@@ -232,13 +234,13 @@ def _gap_limits(panel: Axes, values: Table) -> None:
     panel.set_xlim(smallest / 2.5, largest * 12)
     panel.xaxis.set_major_locator(LogLocator(numticks=12))
     panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
 
 
-@_styled
+@styled
 def verdict_overview(verdicts: Table, theorems: list[str]) -> Figure:
     """For every theorem the distribution of left/bound on a logarithmic axis, and its verdict counts."""
-    figure = _figure(PAGE_WIDTH, 1.3 + 0.42 * len(theorems))
+    figure = new_figure(PAGE_WIDTH, 1.3 + 0.42 * len(theorems))
     panel = figure.subplots()
     decided = _decided(verdicts)
     largest = decided["ratio"].max() if len(decided) else 1.0
@@ -270,10 +272,10 @@ def verdict_overview(verdicts: Table, theorems: list[str]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def ratio_histogram(verdicts: Table) -> Figure:
     """One theorem's distribution of left/bound, small."""
-    figure = _figure(5.2, 1.7)
+    figure = new_figure(5.2, 1.7)
     panel = figure.subplots()
     decided = _decided(verdicts)
     edges = _ratio_edges(decided["ratio"].max() if len(decided) else 1.0)
@@ -325,7 +327,7 @@ def _ratio_axis(panel: Axes, edges: np.ndarray) -> None:
     panel.xaxis.set_major_locator(LogLocator(numticks=20))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: ("≤ " if value <= SMALLEST_RATIO * 1.01 else "") + _power_of_ten(value))
+        FuncFormatter(lambda value, _: ("≤ " if value <= SMALLEST_RATIO * 1.01 else "") + power_of_ten(value))
     )
     panel.set_xlabel("left side / bound (dimensionless, logarithmic)")
 
@@ -352,10 +354,10 @@ def _outcome_handles() -> list[Patch]:
     ]
 
 
-@_styled
+@styled
 def gap_against_bound(verdicts: Table, theorems: list[str]) -> Figure:
     """Left side against bound on logarithmic axes; on the diagonal the bound is attained."""
-    figure = _figure(PAGE_WIDTH * 0.9, 5.2)
+    figure = new_figure(PAGE_WIDTH * 0.9, 5.2)
     panel = figure.subplots()
     decided = _decided(verdicts)
     shown = [theorem for theorem in theorems if (decided["theorem"] == theorem).any()]
@@ -380,7 +382,7 @@ def gap_against_bound(verdicts: Table, theorems: list[str]) -> Figure:
     panel.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     panel.set_xlabel("bound (return)")
     panel.annotate(
-        f"below {_power_of_ten(SMALLEST_VALUE)}: drawn at the edge",
+        f"below {power_of_ten(SMALLEST_VALUE)}: drawn at the edge",
         (0.98, SMALLEST_VALUE),
         xycoords=("axes fraction", "data"),
         xytext=(0, 6),
@@ -400,7 +402,7 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-@_styled
+@styled
 def save(figure: Figure, directory: Path, stem: str, kinds: Iterable[str] = tuple(METADATA)) -> list[Path]:
     """PNG (200 dpi), SVG and PDF, without dates: the same data give the same bytes."""
     paths = [directory / f"{stem}.{kind}" for kind in kinds]
@@ -409,7 +411,7 @@ def save(figure: Figure, directory: Path, stem: str, kinds: Iterable[str] = tupl
     return paths
 
 
-@_styled
+@styled
 def svg(figure: Figure) -> str:
     """The figure as SVG text."""
     buffer = StringIO()

@@ -64,6 +64,7 @@ class Pictures:
     returns: Sequence[Picture]
     gaps: Picture
     histograms: Mapping[str, Picture]
+    ladders: Sequence[Picture] = ()
 
 
 def page(
@@ -72,6 +73,7 @@ def page(
     pictures: Pictures,
     order: Table,
     *,
+    rungs: Table | None = None,
     seed: int,
     command: str,
     versions: Mapping[str, str],
@@ -82,6 +84,7 @@ def page(
 
     Args:
         order: what is known about which bound is the smaller one.
+        rungs: every bound of the bound ladders, in numbers.
         counterexamples: the case file of each violated theorem, relative to the page.
         files: what else the report consists of.
     """
@@ -112,6 +115,10 @@ def page(
             "figures": [_picture(picture) for picture in (*pictures.returns, pictures.gaps)],
             "absent": _not_drawn(study.gaps),
             "table": _gaps(study.gaps),
+        },
+        ladder={
+            "figures": [_picture(picture) for picture in pictures.ladders],
+            "table": None if rungs is None else _rungs(rungs),
         },
         order=_order(order),
         incomparable=_incomparable(order),
@@ -238,6 +245,33 @@ def _where(row: Mapping[Any, Any]) -> str:
     return row["case"] + ("" if pd.isna(row["task"]) else f"; task {row['task']}")
 
 
+def _rungs(rungs: Table) -> dict[str, Any]:
+    columns = [
+        ("family", ""),
+        ("λ", ""),
+        ("quantity", ""),
+        ("value", "number"),
+        ("verdict", ""),
+        ("grade", ""),
+        ("certified", ""),
+        ("why not", "wide"),
+    ]
+    rows = [
+        (
+            row["family"],
+            row["lambda"],
+            row["quantity"] if row["status"] == "gap" else _link(row["quantity"]),
+            _number(row["value"]),
+            "–" if pd.isna(row["outcome"]) else row["outcome"].replace("_", " "),
+            "–" if pd.isna(row["grade"]) else row["grade"],
+            "yes" if row["certified"] else "no",
+            row["reason"],
+        )
+        for row in rungs.to_dict("records")
+    ]
+    return _table("Each bound on the gap, with the reason where it is out of scope.", columns, rows)
+
+
 def _gaps(gaps: Table) -> dict[str, Any]:
     columns = [
         ("variance", ""),
@@ -278,7 +312,7 @@ def _order(order: Table) -> dict[str, Any]:
     known = {(row["smaller"], row["larger"]) for row in order.to_dict("records") if row["status"] == "proved"}
     rows = []
     for row in (
-        order[order["line"]]
+        order[order["line"].astype(bool)]  # an empty column has no type of its own
         .sort_values(["status", "larger", "smaller"], ascending=[False, True, True])
         .to_dict("records")
     ):

@@ -17,6 +17,7 @@ from bomrl_theory.verify.run import Run
 
 if TYPE_CHECKING:  # pandas and Matplotlib are an extra
     from bomrl_theory.report.frozen_lake import Settings, Study
+    from bomrl_theory.report.ladder import Ladder
 
 SCHEMA = "bomrl-report-1"
 INDEX = "report.json"
@@ -127,7 +128,7 @@ def _put(built: Path, directory: Path, former: Path) -> None:
 def _build(
     run: Run, directory: Path, seed: int, command: str, on_stage: Callable[[str], None], settings: Settings
 ) -> None:
-    from bomrl_theory.report import html, tables
+    from bomrl_theory.report import html, ladder, tables
     from bomrl_theory.report.frozen_lake import study
     from bomrl_theory.report.versions import versions
 
@@ -138,6 +139,13 @@ def _build(
         on_draw=lambda variance, draw: on_stage(
             f"Frozen Lake study: {variance} variance, family {draw + 1} of {settings.draws}"
         ),
+    )
+    rungs = ladder.ladder(
+        theorems,
+        ladder.Settings(
+            seed=settings.seed, tasks=settings.tasks, size=settings.size, uniform_share=settings.uniform_share
+        ),
+        on_case=lambda name: on_stage(f"bound ladder: {name}"),
     )
     on_stage("tables")
     verdicts = tables.verdicts(run)
@@ -151,6 +159,8 @@ def _build(
         "order": order,
         "frozen_lake_returns": lake.returns,
         "frozen_lake_gaps": lake.gaps,
+        "bound_ladders": rungs.cases,
+        "bound_sweep": rungs.sweep,
     }.items():
         table.to_csv(directory / f"{name}.csv", index=False, lineterminator="\n")
     cases = {
@@ -159,13 +169,14 @@ def _build(
         if result.counterexample is not None
     }
     case_files = {theorem: path.relative_to(directory).as_posix() for theorem, path in cases.items()}
-    pictures = _draw(verdicts, [theorem.id for theorem in theorems], lake, directory / "figures", on_stage)
+    pictures = _draw(verdicts, [theorem.id for theorem in theorems], lake, directory / "figures", on_stage, rungs)
     on_stage("page")
     text = html.page(
         run,
         lake,
         pictures,
         order,
+        rungs=rungs.cases,
         seed=seed,
         command=command,
         versions=versions(),
@@ -178,9 +189,16 @@ def _build(
     (directory / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _draw(verdicts: Table, theorems: list[str], lake: Study, folder: Path, on_stage: Callable[[str], None]) -> Any:
+def _draw(
+    verdicts: Table,
+    theorems: list[str],
+    lake: Study,
+    folder: Path,
+    on_stage: Callable[[str], None],
+    rungs: Ladder,
+) -> Any:
     """Draw, save and inline every figure."""
-    from bomrl_theory.report import figures
+    from bomrl_theory.report import figures, ladder
     from bomrl_theory.report.html import Picture, Pictures
 
     folder.mkdir()
@@ -225,6 +243,23 @@ def _draw(verdicts: Table, theorems: list[str], lake: Study, folder: Path, on_st
             "end has a meaning. Each bound has its own row; the dotted line carries the gap down to it, and a mark "
             "left of that line lies below the gap.",
         ),
+        ladders=[
+            picture(
+                "bound_ladders",
+                ladder.bound_ladders(rungs.cases),
+                "Bound ladder",
+                "Every bound in scope, the smallest on top, from what it bounds to its value. A bound in the shaded "
+                "part is informative: it says more than that the meta-policy was good already. A mark left of what "
+                "it bounds is a certified violation.",
+            ),
+            picture(
+                "bound_sweep",
+                ladder.bound_sweep(rungs.sweep),
+                "Bounds against task variance",
+                "From equal tasks to the tasks as drawn. In colour the bounds that are tightest over the whole sweep; "
+                "bounds that agree everywhere share a line.",
+            ),
+        ],
         histograms={
             theorem: Picture(
                 figures.inline(
