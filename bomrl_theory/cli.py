@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -166,7 +167,8 @@ def verify(
     if as_json:
         _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
     else:
-        _print_run(run, plan, saved)
+        own = {theorem.id: name for name, theorem in zip(theorems, chosen, strict=False) if name.endswith(".py")}
+        _print_run(run, plan, saved, own)
     _exit(run.exit_code if run.finished else INTERRUPTED)
 
 
@@ -257,7 +259,7 @@ def search(
     if as_json:
         _print_json(found.as_json() | {"seed": seed, "saved": None if output is None else str(output)})
     else:
-        _print_found(found, output)
+        _print_found(found, output, theorem if theorem.endswith(".py") else None)
     _exit(found.exit_code)
 
 
@@ -852,7 +854,8 @@ def _run_json(run: Run, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
+def _print_run(run: Run, plan: Plan, saved: dict[str, Path], own: Mapping[str, str] = {}) -> None:
+    """The table, the counterexamples and the totals; ``own`` has the files of theorems that are not registered."""
     from rich import box
     from rich.table import Table
 
@@ -884,7 +887,7 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path]) -> None:
         console.print(f"{result.theorem.id}: {expected}. Smallest counterexample: {case.describe()}", highlight=False)
         _print_case(case, verdict)
         if result.theorem.id in saved:
-            click.echo(f"  replay: bomrl verify --replay {saved[result.theorem.id]}")
+            click.echo(_replay_command(saved[result.theorem.id], own.get(result.theorem.id)))
     total = sum(len(result.records) for result in run.results)
     floats = sum(result.floats_only for result in run.results)
     certified = "all certified" if not floats else f"{floats} of them float, not certified"
@@ -921,14 +924,19 @@ def _number(x: float | None) -> str:
     return "-" if x is None else f"{x:.4g}"
 
 
-def _print_found(found: Found, output: Path | None) -> None:
+def _replay_command(saved: Path, file: str | None) -> str:
+    """How to decide a saved case again; a theorem that is not registered is named by its file."""
+    return "  replay: " + shlex.join(["bomrl", "verify", *([file] if file else []), "--replay", str(saved)])
+
+
+def _print_found(found: Found, output: Path | None, file: str | None) -> None:
     click.echo(found.headline())
     case, verdict = found.simple, found.simple_verdict
     if case is not None and verdict is not None:
         click.echo("smallest counterexample:" if found.violated else "the case, in the simplest numbers found:")
         _print_case(case, verdict)
         if output is not None:
-            click.echo(f"  replay: bomrl verify --replay {output}")
+            click.echo(_replay_command(output, file))
     for line in found.remarks():
         click.echo(line)
 

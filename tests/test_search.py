@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import bomrl_theory.verify.search as search_module
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import D, gamma, gap, gap_phi, rho, w
+from bomrl_theory.theory.constants import D, R, gamma, gap, gap_phi, nu_phi, rho, w
 from bomrl_theory.theory.expression import over_states, over_tasks
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import corridor, two_arms
@@ -26,7 +26,7 @@ from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import load_case, write_case
 from bomrl_theory.verify.population import Population, Screen
 from bomrl_theory.verify.ratio import certified_ratio, float_ratio
-from bomrl_theory.verify.search import Progress, Search, Settings, lambda_range
+from bomrl_theory.verify.search import Progress, Search, Settings, lambda_range, scores
 from bomrl_theory.verify.space import Space
 from bomrl_theory.verify.verdict import Outcome, Verdict, judge
 
@@ -147,6 +147,16 @@ def test_sides_in_the_noise_do_not_look_tight() -> None:
     """A gap and a bound that are both rounding errors have a ratio near 0, not near 1."""
     tiny = np.array([1e-17])
     assert float_ratio(tiny, tiny, np.array([1e-9]))[0] < 1e-6
+
+
+def test_rounding_errors_of_equal_returns_are_noise() -> None:
+    """Where all rewards are the same the gap in floats is not quite zero, and no reason to search there."""
+    theorem = theorem_named("no_adaptation")
+    theorem = replace(theorem, bound=R.symbol * over_states(nu_phi.symbol), constants=(gap_phi, R, nu_phi))
+    flat = replace(population(theorem, size=200, tasks=1), r=np.full((200, 1, 2, 3), 0.1))
+    sides = Screen(theorem)(flat)
+    assert np.any(sides.left > 0)
+    assert np.all(scores(theorem, sides) < 1e-2)
 
 
 # --- searches ----------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Copy this file to ``my_bound.py``, change it from top to bottom, and run ``bomrl verify my_bound.py``. Inside
 the package the file's stem, the id without its version and the stem of the proof are one name. Discovery
-skips files whose name starts with an underscore, so this one is not in the registry.
+skips files whose name starts with an underscore, so this one is not in the registry. docs/tutorial.md writes
+such a file from nothing, sees it refuted and repairs it.
 
 Maths, with ``R = max r - min r`` and p = phi(a*|s):
 
@@ -20,10 +21,10 @@ import sympy as sp
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import gamma, gap_phi, nu_phi, p, per_task
-from bomrl_theory.theory.expression import over_states
+from bomrl_theory.theory.expression import over_states, positive
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import hold_or_fall
-from bomrl_theory.theory.theorem import Source, Theorem
+from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 
 def reward_range(m: Measured) -> Numeric:
@@ -40,6 +41,9 @@ def reward_range(m: Measured) -> Numeric:
 # only what is true of every case: SymPy simplifies with it. theory/constants.py has the usual ones.
 R = per_task("R", "max r - min r", "reward", reward_range, nonnegative=True)
 
+# A plain SymPy symbol for derivations: a positive number, without a task or a state.
+SHARE = positive("p")
+
 THEOREM = Theorem(
     # A changed statement or constant is a new version: reward_range-v2.
     id="reward_range-v1",
@@ -48,6 +52,8 @@ THEOREM = Theorem(
         r"J^* - J(\phi) \le \frac{\max r - \min r}{(1-\gamma)^2}"
         r" \sum_s \nu^{\phi}(s)\, \mathrm{KL}(\pi^* \| \phi)(s)"
     ),
+    # Its heading in lists: one of TOPICS in theory/theorem.py for an entry of the registry; "yours" otherwise.
+    topic="yours",
     # How wording and constants came to us: derived here, as published, reconstructed or from memory.
     source=Source("you, year, title", "theorem 1", "derived here"),
     # "proved": a violation is an error. "refuted": the witness must violate it. "conjectured": nobody knows.
@@ -61,11 +67,27 @@ THEOREM = Theorem(
     bound=R.symbol / (1 - gamma.symbol) ** 2 * over_states(nu_phi.symbol * -sp.log(p.symbol)),
     constants=(gap_phi, R, gamma, nu_phi, p),
     # Conditions beyond a valid case, each an expression that must be >= 0; where one fails the case is out
-    # of scope. Example: Assumption("large lambda", r"$\lambda \ge 1$", lam.symbol - 1).
+    # of scope. Example: Assumption("large lambda", r"$\lambda \ge 1$", lam.symbol - 1, broken=lambda: ...).
+    # broken is a case where this assumption fails and the others hold, and where the claim is violated without
+    # it: so the assumption is needed. If you know of no violation give a case all the same, and needed=False;
+    # lists then say that nobody knows whether it matters. The registry's tests ask for it with every assumption.
     assumptions=(),
     # The case with the largest left/bound that you know, and a number that the ratio must reach.
     witness=lambda: Case.new(hold_or_fall(), [[2**20, 1], [2**40, 1]], "none"),
     tightness=0.999999,
+    # Further cases, each of which needs a constant of the bound that the witness does not, as a bandit, where
+    # gamma = 0, needs no power of 1-gamma. Example: probes=(lambda: Case.new(hold_or_fall(), ...),).
+    probes=(),
+    # Steps of the proof that SymPy runs, in the tests and in bomrl show: a claim, and what is zero if it is right.
+    derivations=(
+        Derivation(
+            r"$-\log p - (1-p)$ is zero at $p = 1$ and has the slope $-(1-p)/p \le 0$, so $1-p \le -\log p$",
+            lambda: sp.diff(-sp.log(SHARE) - (1 - SHARE), SHARE) + (1 - SHARE) / SHARE,
+        ),
+    ),
+    # Further ways to draw random cases, where the common ones seldom meet the assumptions: draws=(LARGE_LAMBDA,),
+    # see theory/draws.py.
+    draws=(),
     # In the package: "proofs/reward_range.md".
     proof=None,
     notes="Not in the registry. Tight for every gamma: the witness's ratio tends to 1 with phi(a*|s).",

@@ -28,6 +28,9 @@ from bomrl_theory.theory.expression import evaluate, tau
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.theorem import Theorem
 
+FLAT = 1e-3
+"""A largest gap below this share of the returns does not lower what counts as noise any further."""
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -103,7 +106,8 @@ class Sides:
     Attributes:
         left, bound: [count, N]; count is the number of tasks, or 1 for a claim about the average.
         margins: of the assumptions, each must be >= 0 [K, count, N].
-        size: the size of the returns that both sides are made of [count, N].
+        size: the size of what both sides are made of: the largest gap, and not below :data:`FLAT` of the largest
+            return, for where all policies do equally well the sides are the returns' rounding errors [count, N].
     """
 
     left: Float64[Array, "C N"]
@@ -161,7 +165,8 @@ class Screen:
                 shared[constant.name] = np.stack([value[constant.name] for value in each], axis=-1)
         count = T if self.theorem.scope == "task" else 1
         columns = [np.broadcast_to(evaluate(claim, shared, FLOATS, (T, S))[:, 0], (count, N)) for claim in self.claims]
-        size = whole.largest_gap.reshape(N, T).T
+        returns = np.abs(population.r).max(axis=(-2, -1)) / (1 - float(population.gamma))
+        size = np.maximum(whole.largest_gap.reshape(N, T), FLAT * returns).T
         if self.theorem.scope == "family":
             size = (weights.T * size).sum(axis=0, keepdims=True)
         left, bound, *margins = columns

@@ -443,6 +443,8 @@ class Search:
             target = 1 - max(1.02 * (1 - found.ratio), CLOSE)
 
             def tight(case: Case) -> bool:
+                if self.settings.gamma not in (None, case.family.gamma):
+                    return False
                 ratio, _ = _tightest(self.theorem, case, precise=False)
                 return ratio is not None and ratio >= target
 
