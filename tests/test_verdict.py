@@ -148,11 +148,7 @@ def uncertified(family: TaskFamily, **settings: Any) -> Optimum:
 def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """Beyond the size of exact arithmetic every verdict says that it rests on floats."""
     monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
-    uncontrolled = theorem.name == "published_bound_uncontrolled"
-    family = stay_or_leave()
-    if uncontrolled:  # the second action's transitions are the first's
-        family = replace(family, P=np.broadcast_to(family.P[:, :, :1], family.P.shape))
-    case = Case.new(family, [[1, 9], [2**20, 1]], theorem.algorithms[-1], 10**4)
+    case = theorem.witness()
     assert theorem.covers(case)
     assert not case.solved.optimum.certified
     for verdict in judge(theorem, case):
@@ -368,7 +364,9 @@ def test_long_rationals_are_shown_abridged() -> None:
 
 def test_cases_built_to_break_floats_are_decided() -> None:
     """Subnormal probabilities, last-bit ties, gamma = 1 - 1e-9 and rewards of 1e12: decided, and never wrongly."""
-    theorems = [theorem for theorem in registry().values() if theorem.relation == "<="]
+    # policy_improvement is an equality of logarithms where transitions do not depend on the action: an irrational tie,
+    # which no precision can tell, and UNDECIDED is the right answer.
+    theorems = [t for t in registry().values() if t.relation == "<=" and t.name != "policy_improvement"]
     for case in adversarial_cases(np.random.SeedSequence(7), 40, largest=8):
         for theorem in theorems:
             if theorem.covers(case):

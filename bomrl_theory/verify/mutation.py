@@ -132,7 +132,9 @@ class _Screened:
         self = cls(origin, case, measured, (case.family.tasks, case.family.states), None, None, None, largest)
         self.left, self.bound = self.column(theorem.left), self.column(theorem.bound)
         margins = [self.column(assumption.margin) >= 0 for assumption in theorem.assumptions]
-        self.inside = np.logical_and.reduce([np.isfinite(self.left) & np.isfinite(self.bound), *margins])
+        self.inside = np.logical_and.reduce(
+            np.broadcast_arrays(np.isfinite(self.left) & np.isfinite(self.bound), *margins)
+        )
         return self if self.inside.any() else None
 
     def column(self, expression: Expr) -> Any:
