@@ -1,18 +1,17 @@
 """Adaptation improves on the meta-policy, by at least its own penalty (THEORY sections 2 and 4)."""
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.comparator import eta_phi
-from bomrl_theory.theory.constants import gamma, gap, gap_phi, nu_plus, per_state
+from bomrl_theory.theory.constants import g, gamma, gap, gap_phi, nu_plus, per_state, values
 from bomrl_theory.theory.expression import over_states
 from bomrl_theory.theory.small import corridor
 from bomrl_theory.theory.theorem import Source, Theorem
 
-penalty = per_state(
-    "penalty",
-    "lambda d_i(phi, pi+) at s: what the step pays for its change",
+credit = per_state(
+    "credit",
+    "min(lambda d_i(phi, pi+), <pi+, A^phi>) at s: what the step pays for its change, if it earns as much",
     "return",
-    lambda m: m.penalty,
-    nonnegative=True,
+    # A minimum and not the penalty less an error: where rounding decides, both sides then are the same rational.
+    lambda m: -m.numbers.maximum(-m.penalty, -values([g], m)["g"]),
 )
 
 THEOREM = Theorem(
@@ -24,8 +23,8 @@ THEOREM = Theorem(
     status="proved",
     algorithms=("kl-prior", "kl-posterior", "euclidean"),
     left=gap.symbol,
-    bound=gap_phi.symbol + over_states(nu_plus.symbol * (eta_phi.symbol - penalty.symbol)) / (1 - gamma.symbol),
-    constants=(gap, gap_phi, nu_plus, eta_phi, penalty, gamma),
+    bound=gap_phi.symbol - over_states(nu_plus.symbol * credit.symbol) / (1 - gamma.symbol),
+    constants=(gap, gap_phi, nu_plus, credit, gamma),
     witness=lambda: Case.new(corridor(), [[1, 1], [1, 1]], "kl-posterior", 2**20),
     tightness=0.9999995,
     proof="proofs/policy_improvement.md",

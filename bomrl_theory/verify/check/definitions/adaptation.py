@@ -124,6 +124,15 @@ def _penalty(x: Facts, tau: int, s: int) -> Number:
 
 
 @defines(
+    "credit",
+    "state",
+    "min(lambda d_i(phi, pi+), <pi+, A^phi>) at s: what the step pays for its change, if it earns as much",
+)
+def _credit(x: Facts, tau: int, s: int) -> Number:
+    return -largest([-penalty(x, tau, s), -x.value("g", tau, s)])
+
+
+@defines(
     "eta",
     "state",
     "inner error: by how much pi+ falls short of phi and of the comparator in its own objective",
