@@ -479,10 +479,11 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
         _print_table(rows)
 
 
-@cli.command(cls=_Examples, epilog="bomrl show task_variance\nbomrl show published_bound-v1")
+@cli.command(cls=_Examples, epilog="bomrl show task_variance\nbomrl show published_bound-v1 --order")
 @click.argument("theorem")
+@click.option("--order", is_flag=True, help="Also compare its bound with every comparable one (some seconds).")
 @json_option
-def show(theorem: str, as_json: bool) -> None:
+def show(theorem: str, order: bool, as_json: bool) -> None:
     """Everything about one theorem: statement, source, constants, assumptions, derivations, witness.
 
     Each derivation is run again by SymPy now; one that fails is shown so.
@@ -498,7 +499,7 @@ def show(theorem: str, as_json: bool) -> None:
 
     chosen = theorem_named(theorem)
     (witness, *_) = judge(chosen, chosen.witness(), precise=True)
-    smaller, larger = dominating(chosen, list(registry().values()))
+    smaller, larger = dominating(chosen, list(registry().values())) if order else ([], [])
     details = {
         "id": chosen.id,
         "title": chosen.title,
