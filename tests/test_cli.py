@@ -140,7 +140,7 @@ def test_violated_bound_of_a_user_exits_with_1(bomrl: Bomrl, tmp_path: Path) -> 
     code, out, _ = bomrl("verify", "wrong.py", "--family", "bandit")
     assert code == 1
     assert "BROKEN" in out
-    assert "replay: bomrl verify --replay" in out
+    assert "replay: bomrl verify wrong.py --replay" in out
 
 
 @pytest.mark.parametrize("algorithm", ["kl-prior", "kl-posterior", "euclidean", "policy-gradient", "none"])

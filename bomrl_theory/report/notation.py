@@ -51,11 +51,12 @@ class _Printer(LatexPrinter):
         ambiguous = expr.function.is_Add or body.startswith("-")
         return rf"\sum_{{{indices}}} " + (rf"\left({body}\right)" if ambiguous else body)
 
-    def _print_Largest(self, expr: Expr) -> str:
+    def _print_Largest(self, expr: Expr, exp: str | None = None) -> str:
         body, index = expr.args
         inner = self._print(body)
         atom = isinstance(body, sp.Symbol | sp.Indexed | Largest)
-        return rf"\max_{{{self._print(index)}}} " + (inner if atom else rf"\left({inner}\right)")
+        text = rf"\max_{{{self._print(index)}}} " + (inner if atom else rf"\left({inner}\right)")
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
 def expression_latex(expression: Any) -> str:
