@@ -346,7 +346,8 @@ def test_bad_cases(arguments: dict[str, Any], error: type[Exception], message: s
 
 def test_every_algorithm_is_a_file_and_named() -> None:
     """Discovery finds the common algorithms and the special ones, and nothing unnamed."""
-    assert set(algorithms()) == {"none", *ADAPTING, "wrong-task", "kl-posterior-halving", "online-average"}
+    special = {"wrong-task", "kl-posterior-halving", "kl-posterior-sampled", "online-average"}
+    assert set(algorithms()) == {"none", *ADAPTING, *special}
     assert all(algorithm.label and algorithm.summary for algorithm in algorithms().values())
 
 

@@ -182,6 +182,7 @@ def test_order_on_the_command_line(capsys: pytest.CaptureFixture[str], monkeypat
         assert not stop.value.code
         return capsys.readouterr().out
 
+    monkeypatch.setenv("COLUMNS", "240")  # no name is folded
     arguments = ("list", "--order", "--topic", "surrogate", "--cases", "3")
     rows = json.loads(bomrl(*arguments, "--json"))
     text = bomrl(*arguments)

@@ -51,6 +51,12 @@ class _Printer(LatexPrinter):
         ambiguous = expr.function.is_Add or body.startswith("-")
         return rf"\sum_{{{indices}}} " + (rf"\left({body}\right)" if ambiguous else body)
 
+    def _helper_print_standard_power(self, expr: Expr, template: str) -> str:
+        base, exponent = self._print(expr.base), self._print(expr.exp)
+        if isinstance(expr.base, sp.Symbol | sp.Indexed) and "^" in base:  # no two superscripts on one symbol
+            return rf"\left({base}\right)^{{{exponent}}}"
+        return super()._helper_print_standard_power(expr, template)
+
     def _print_Largest(self, expr: Expr, exp: str | None = None) -> str:
         body, index = expr.args
         inner = self._print(body)

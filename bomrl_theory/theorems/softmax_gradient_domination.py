@@ -19,7 +19,7 @@ THEOREM = Theorem(
     title="Gradient domination, softmax parametrisation",
     topic="policy optimisation",
     statement=(
-        r"\| \nabla_\theta J(\phi) \|_2 \ge \frac{1}{\sqrt S} \left( \max_s \frac{\nu^*(s)}{\nu^{\phi}(s)} \right)^{-1}"
+        r"\| \nabla_\theta J(\phi) \|_2 \ge \frac{1}{\sqrt{S}} \left( \max_s \frac{\nu^*(s)}{\nu^{\phi}(s)} \right)^{-1}"
         r" \min_s \phi(a^*|s) \; (J^* - J(\phi))"
     ),
     source=Source(
