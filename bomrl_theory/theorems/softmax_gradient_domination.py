@@ -19,8 +19,8 @@ THEOREM = Theorem(
     title="Gradient domination, softmax parametrisation",
     topic="policy optimisation",
     statement=(
-        r"\| \nabla_\theta J(\phi) \|_2 \ge \frac{1}{\sqrt{S}} \left( \max_s \frac{\nu^*(s)}{\nu^{\phi}(s)} \right)^{-1}"
-        r" \min_s \phi(a^*|s) \; (J^* - J(\phi))"
+        r"\| \nabla_\theta J(\phi) \|_2 \ge \frac{1}{\sqrt{S}}"
+        r" \left( \max_s \frac{\nu^*(s)}{\nu^{\phi}(s)} \right)^{-1} \min_s \phi(a^*|s) \; (J^* - J(\phi))"
     ),
     source=Source(
         "Mei, Xiao, Szepesvari and Schuurmans 2020, On the global convergence rates of softmax policy gradient methods",
