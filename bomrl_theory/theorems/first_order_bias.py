@@ -3,10 +3,10 @@
 from bomrl_theory.meta.derivatives import action_value_pullback, policy_gradient
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import swing
-from bomrl_theory.theory.smoothness import CHAIN, GRADIENT, R, dual_norm, n, soft
+from bomrl_theory.theory.smoothness import CHAIN, GRADIENT, dual_norm, n, soft
 from bomrl_theory.theory.theorem import Source, Theorem
 
 

@@ -2,10 +2,10 @@
 
 from bomrl_theory.meta.derivatives import hessian_product, maml_step, policy_gradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.maml import ALPHA, alpha
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, n, square
 from bomrl_theory.theory.theorem import Source, Theorem
 
 bias = per_task(

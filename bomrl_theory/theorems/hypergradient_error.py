@@ -3,10 +3,10 @@
 from bomrl_theory.meta.derivatives import action_value_pullback, policy_gradient, soft_hypergradient
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import CHAIN, CURVATURE, R, dual_norm, n
+from bomrl_theory.theory.smoothness import CHAIN, CURVATURE, dual_norm, n
 from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
 
 TERMS = 4

@@ -8,10 +8,10 @@ from bomrl_theory.numbers import Numeric
 from bomrl_theory.theorems.aid_error import STEPS, TERMS
 from bomrl_theory.theory.bilevel import implicit
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, per_task
+from bomrl_theory.theory.constants import R, gamma, per_task
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import distant_choice
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, gradient_square, measure, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, gradient_square, measure, n, square
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 

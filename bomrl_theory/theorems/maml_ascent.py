@@ -5,11 +5,11 @@ import numpy as np
 from bomrl_theory.meta.derivatives import maml_hypergradient, maml_step, policy_gradient, tilted
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.maml import ALPHA, HESSIAN, SMALL_STEP, SMALL_STEPS, alpha
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, measure, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, measure, n, square
 from bomrl_theory.theory.theorem import Source, Theorem
 
 length = per_task(

@@ -4,10 +4,10 @@ import sympy as sp
 
 from bomrl_theory.meta.derivatives import maml_hypergradient, policy_gradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.maml import ALPHA, HESSIAN, SMALL_STEP, SMALL_STEPS, alpha
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, difference, distance, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, difference, distance, n, square
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 change = per_task(

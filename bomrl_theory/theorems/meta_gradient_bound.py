@@ -2,9 +2,9 @@
 
 from bomrl_theory.meta.derivatives import soft_hypergradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task
+from bomrl_theory.theory.constants import R, gamma, lam, per_task
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import CHAIN, GRADIENT, R, dual_norm, n
+from bomrl_theory.theory.smoothness import CHAIN, GRADIENT, dual_norm, n
 from bomrl_theory.theory.theorem import Source, Theorem
 
 size = per_task(

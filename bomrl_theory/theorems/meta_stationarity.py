@@ -5,11 +5,11 @@ import numpy as np
 from bomrl_theory.meta.derivatives import soft_hypergradient, tilted
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam, per_task, scalar, values, w
+from bomrl_theory.theory.constants import R, gamma, lam, per_task, scalar, values, w
 from bomrl_theory.theory.expression import evaluate, over_tasks
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import META_SMOOTHNESS, R, n, soft
+from bomrl_theory.theory.smoothness import META_SMOOTHNESS, n, soft
 from bomrl_theory.theory.theorem import Source, Theorem
 
 STEPS = 3

@@ -4,9 +4,9 @@ import sympy as sp
 
 from bomrl_theory.meta.derivatives import policy_gradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, per_task
+from bomrl_theory.theory.constants import R, gamma, per_task
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import GRADIENT, R, dual_norm, n
+from bomrl_theory.theory.smoothness import GRADIENT, dual_norm, n
 from bomrl_theory.theory.theorem import Derivation, Source, Theorem
 
 size = per_task(

@@ -4,9 +4,9 @@ import sympy as sp
 
 from bomrl_theory.meta.derivatives import policy_gradient
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, per_task
+from bomrl_theory.theory.constants import R, gamma, per_task
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import SMOOTHNESS, R, difference, distance, n, square
+from bomrl_theory.theory.smoothness import SMOOTHNESS, difference, distance, n, square
 from bomrl_theory.theory.theorem import ADAPTING, Derivation, Source, Theorem
 
 change = per_task(

@@ -3,9 +3,9 @@
 import sympy as sp
 
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma
+from bomrl_theory.theory.constants import R, gamma
 from bomrl_theory.theory.small import two_arms
-from bomrl_theory.theory.smoothness import R, gradient_square, n
+from bomrl_theory.theory.smoothness import gradient_square, n
 from bomrl_theory.theory.theorem import Source, Theorem
 
 THEOREM = Theorem(

@@ -149,7 +149,7 @@ A_max = per_task(
 )
 R = per_task(
     "R",
-    "max r - min r",
+    "max r - min r: span of the rewards",
     "reward",
     lambda m: m.reward_range,
     nonnegative=True,

@@ -12,10 +12,10 @@ import sympy as sp
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import gamma, lam
+from bomrl_theory.theory.constants import R, gamma, lam
 from bomrl_theory.theory.draws import Draw, random_policy
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.theory.smoothness import SMOOTHNESS, THIRD, R, measure, n
+from bomrl_theory.theory.smoothness import SMOOTHNESS, THIRD, measure, n
 from bomrl_theory.theory.theorem import Assumption
 
 ALPHA = (1 - gamma.symbol) / (2 * lam.symbol)

@@ -17,13 +17,10 @@ from jaxtyping import Bool, Shaped
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.meta.derivatives import policy_gradient, soft_step
 from bomrl_theory.numbers import Array, Numeric
-from bomrl_theory.theory.constants import Constant, gamma, lam, per_task, scalar, values
+from bomrl_theory.theory.constants import Constant, R, gamma, lam, per_task, scalar, values
 from bomrl_theory.theory.expression import Expr, evaluate
 from bomrl_theory.theory.measured import Measured
 
-R = per_task(
-    "R", "max r - min r: span of the rewards", "reward", lambda m: m.largest_gap * (1 - m.model.gamma), nonnegative=True
-)
 n = scalar("n", "number of states", "1", lambda m: m.numbers.constant(m.case.family.states), shared=True, positive=True)
 
 _g, _H = gamma.symbol, 1 / (1 - gamma.symbol)
