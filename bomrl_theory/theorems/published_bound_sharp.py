@@ -3,12 +3,13 @@
 from fractions import Fraction
 
 from bomrl_theory.theorems.meta_policy_gap import FACTOR
-from bomrl_theory.theorems.published_bound import PUBLISHED, STATEMENT
+from bomrl_theory.theorems.published_bound import STATEMENT
 from bomrl_theory.theorems.published_bound import THEOREM as UNCONDITIONAL
+from bomrl_theory.theorems.published_bound_conditional import WITH_INNER_ERROR
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import eta
 from bomrl_theory.theory.constants import A_max, gamma, gap, lam, nu_phi, p, w
-from bomrl_theory.theory.expression import largest_over_states, largest_over_tasks, over_tasks
+from bomrl_theory.theory.expression import largest_over_tasks, over_tasks
 from bomrl_theory.theory.small import hold_or_fall, wait_then_hold
 from bomrl_theory.theory.theorem import Assumption, Source, Theorem
 
@@ -34,7 +35,7 @@ THEOREM = Theorem(
     status="proved",
     algorithms=("kl-posterior",),
     left=over_tasks(w.symbol * gap.symbol),
-    bound=PUBLISHED + over_tasks(w.symbol * largest_over_states(eta.symbol)) / (1 - gamma.symbol),
+    bound=WITH_INNER_ERROR,
     constants=(w, gap, lam, gamma, nu_phi, p, A_max, eta),
     assumptions=(
         Assumption(

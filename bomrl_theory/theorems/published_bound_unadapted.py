@@ -4,13 +4,11 @@ from fractions import Fraction
 
 from bomrl_theory.theorems.published_bound import PUBLISHED
 from bomrl_theory.theorems.published_bound import THEOREM as UNCONDITIONAL
-from bomrl_theory.theorems.published_bound_conditional import THRESHOLD
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theorems.published_bound_conditional import ABOVE_THRESHOLD, at_lambda
 from bomrl_theory.theory.constants import A_max, gamma, gap_phi, lam, nu_phi, p, w
 from bomrl_theory.theory.draws import LARGE_LAMBDA
 from bomrl_theory.theory.expression import over_tasks
-from bomrl_theory.theory.small import hold_or_fall
-from bomrl_theory.theory.theorem import ADAPTING, Assumption, Source, Theorem
+from bomrl_theory.theory.theorem import ADAPTING, Source, Theorem
 
 THEOREM = Theorem(
     id="published_bound_unadapted-v1",
@@ -27,15 +25,8 @@ THEOREM = Theorem(
     left=over_tasks(w.symbol * gap_phi.symbol),
     bound=PUBLISHED,
     constants=(w, gap_phi, lam, gamma, nu_phi, p, A_max),
-    assumptions=(
-        Assumption(
-            "lambda above threshold",
-            r"$\lambda \ge A_{\max}(2-\gamma)/((1-\gamma)(1+\gamma))$ with the largest $A_{\max}$ of all tasks",
-            lam.symbol - THRESHOLD,
-            broken=lambda: Case.new(hold_or_fall(), [[1, 1], [2**40, 1]], "kl-posterior", 1),
-        ),
-    ),
-    witness=lambda: Case.new(hold_or_fall(), [[1, 1], [2**40, 1]], "kl-posterior", Fraction(1006, 10)),
+    assumptions=(ABOVE_THRESHOLD,),
+    witness=lambda: at_lambda(Fraction(1006, 10)),
     tightness=0.72,
     proof="proofs/published_bound_unadapted.md",
     notes="lambda is only a number here: whatever adaptation does with it, the meta-policy already meets the bound.",
