@@ -80,7 +80,9 @@ def returns_figure(returns: Table, steps: int) -> Figure:
 def _return_panel(panel: Axes, rows: Table, setting: str, best: str) -> None:
     optimum = float(rows[rows["learner"] == "optimum"]["mean"].iloc[0])
     panel.axhline(optimum, color=INK, linestyle=(0, (5, 3)), linewidth=1.1)
-    series = [("bo-mrl", name, setting, *ALGORITHMS[name][:2], "-", None) for name in OURS]
+    series: list[tuple[str, str, str, str, str, str, str | None]] = [
+        ("bo-mrl", name, setting, *ALGORITHMS[name][:2], "-", None) for name in OURS
+    ]
     series.append(("maml", "policy-gradient", best, PURPLE, "D", "-", None))
     if best != "α = 1":
         series.append(("maml", "policy-gradient", "α = 1", PURPLE, "D", ":", PAPER))
