@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.order import Relation
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
     from bomrl_theory.verify.search import Found, Progress
+    from bomrl_theory.verify.unseen import UnseenReport
     from bomrl_theory.verify.verdict import Verdict
 
 INTERRUPTED = 130
@@ -309,6 +310,78 @@ def evaluate(
         _print_json(result.as_json())
     else:
         _print_evaluation(result)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl unseen frozen-lake-high --tasks 200 --algorithm kl-posterior --lambda 0.1
+bomrl unseen bandit:arms=3 --tasks 500 --delta 0.01 --algorithm none --lambda 1
+bomrl unseen my_family.npz --tasks 100 --meta-policy phi.npy --algorithm euclidean --lambda 1/20 --json""",
+)
+@click.argument("sampler")
+@click.option("--tasks", type=int, default=200, show_default=True, help="How many test tasks are drawn.")
+@click.option("--delta", default="0.05", show_default=True, metavar="D", help="Probability of failure that is allowed.")
+@click.option(
+    "--meta-policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npy",
+    help="Probabilities [S, A], made without the test tasks; by default the barycentre of --train other tasks.",
+)
+@click.option("--train", type=int, default=10, show_default=True, help="Tasks behind the default meta-policy.")
+@click.option("--algorithm", required=True, metavar="NAME", help="How each task adapts (see bomrl list --algorithms).")
+@click.option("--lambda", "lam", required=True, metavar="L", help="Regularisation, exact: 0.1 or 1/10.")
+@click.option("--steps", type=click.IntRange(0, 10_000), default=1, show_default=True, help="Adaptation steps K.")
+@seed_option
+@json_option
+def unseen(
+    sampler: str,
+    tasks: int,
+    delta: str,
+    meta_policy: Path | None,
+    train: int,
+    algorithm: str,
+    lam: str,
+    steps: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Bound the expected gap on unseen tasks, from a sample of tasks.
+
+    SAMPLER is a named family, whose tasks are drawn anew, or a family file, drawn by its weights. The gaps of the
+    drawn tasks are exact up to rounding; what follows about the others is statistical and carries its level.
+    """
+    import numpy as np
+
+    from bomrl_theory.tasks.files import load_policy
+    from bomrl_theory.tasks.mdp import exact_number
+    from bomrl_theory.tasks.policy import check_policy
+    from bomrl_theory.tasks.sampler import sampler_named
+    from bomrl_theory.verify.unseen import unseen as bound_unseen
+
+    _check_seed(seed)
+    chosen = sampler_named(sampler)
+    phi = None
+    if meta_policy is not None:
+        shape = chosen.draw(1, np.random.default_rng(seed))
+        phi = check_policy(
+            load_policy(meta_policy), shape.states, shape.actions, name=f"the meta-policy in {meta_policy}"
+        )
+    result = bound_unseen(
+        chosen,
+        tasks,
+        exact_number("--delta", delta),
+        algorithm,
+        exact_number("--lambda", lam),
+        rng=np.random.default_rng(np.random.SeedSequence(seed)),
+        phi=phi,
+        train=train,
+        steps=steps,
+    )
+    source = f"barycentre of {train} other tasks" if meta_policy is None else str(meta_policy)
+    if as_json:
+        _print_json(result.as_json() | {"meta_policy": source, "seed": seed})
+    else:
+        _print_unseen(result, source, seed)
 
 
 @cli.command(
@@ -974,6 +1047,27 @@ def _print_evaluation(result: EvaluationReport) -> None:
         value = "-" if verdict.bound != verdict.bound else f"{verdict.bound:.6g}"  # NaN where out of scope
         bounds.add_row(verdict.theorem, value, outcome, str(verdict.grade or "-"), note)
     console.print(bounds)
+
+
+def _print_unseen(result: UnseenReport, source: str, seed: int) -> None:
+    """The level stands beside the bound, and no word suggests more."""
+    from bomrl_theory.verify.unseen import STATUS
+
+    case, n = result.case, len(result.gaps)
+    how = case.algorithm.name if case.algorithm.name == "none" else f"{case.algorithm.name}, lambda = {case.lam}"
+    kind = "each gap enclosed" if result.enclosed else "gaps in floats, not enclosed"
+    lines = [
+        f"{result.sampler.name}: {n} tasks drawn, {how}, {case.steps} step(s); {kind}; seed {seed}",
+        f"meta-policy: {source}",
+        f"{STATUS}: with probability at least {float(result.level):g} over the draw, the expected gap of the "
+        f"distribution is at most {result.bound:.6g}",
+        f"  mean gap {result.mean:.6g}, standard deviation {result.deviation:.6g}, largest possible gap "
+        f"{result.largest:.6g}",
+    ]
+    if result.vacuous:
+        lines.append("  no policy can have a larger gap than that: draw more tasks")
+    for line in lines:
+        click.echo(line)
 
 
 def _replay(path: Path, names: tuple[str, ...], as_json: bool, certificates: Path | None, seed: int) -> int:
