@@ -269,8 +269,8 @@ def readme(rows: Table, returns: Table, gaps: Table, bounds: Table, settings: Se
         "",
         f"{settings.draws} independent families of {settings.tasks} maps ({settings.size}x{settings.size}, discount "
         f"4/5) for each variance setting, seed {settings.seed}. Every learner trains {settings.iterations} iterations "
-        "of Adam on exact expectations over tasks and trajectories, from the uniform policy and from the barycentre, and "
-        "keeps the run with the larger expected return after adaptation. Gaps and bounds are certified. Brackets "
+        "of Adam on exact expectations over tasks and trajectories, from the uniform policy and from the barycentre, "
+        "and keeps the run with the larger expected return after adaptation. Gaps and bounds are certified. Brackets "
         f"hold {CONFIDENCE:.0%} percentile bootstrap intervals of the mean over families; all numbers are in units of "
         f"return, and 0 stands for less than {TIE:g}.",
         "",
