@@ -37,7 +37,7 @@ AXES = {
     "gamma": "discount γ",
     "variance": "share of the tasks' difference (0: all tasks equal)",
 }
-SERIES: dict[tuple[str, str], tuple[str, str, str, str]] = {
+SERIES: dict[tuple[str, str], tuple[str, str, Any, str]] = {
     ("bo-mrl", "kl-posterior"): (GREEN, "s", "-", "gap, BO-MRL, Alg⁽²⁾"),
     ("bo-mrl", "kl-prior"): (BLUE, "o", "-", "gap, BO-MRL, Alg⁽¹⁾"),
     ("barycentre", "kl-posterior"): (GREEN, "s", ":", "gap, barycentre, Alg⁽²⁾"),
