@@ -318,7 +318,6 @@ def evaluate(
 @cli.command(
     cls=_Examples,
     epilog="""bomrl train frozen-lake-high --learner bo-mrl --algorithm kl-posterior --lambda 1/10 -o trained
-bomrl evaluate frozen-lake-high --meta-policy trained/meta_policy.npy --algorithm kl-posterior --lambda 1/10
 bomrl train frozen-lake-low --learner maml --alpha 0.5 --rule line-search -o maml --json
 bomrl train garnet --lambda 10 --rule ascent --iterations 50 -o certified
 bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""",

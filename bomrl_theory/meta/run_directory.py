@@ -171,14 +171,13 @@ class RunDirectory:
             header = json.loads(str(content["header"]))
             if header["format"] != FORMAT:
                 raise KeyError(header["format"])
-            settings = header["settings"]
+            self._same_run(path, header["settings"])
             files = {name: [int(header["files"][name][0]), str(header["files"][name][1])] for name in (LOG, ITERATES)}
             iteration, status, theta = int(header["iteration"]), str(header["status"]), content["theta"]
             expected = self.trainer.rule.start(theta.shape)
             memory = {name: content[f"{MEMORY}{name}"] for name in expected}
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise InvalidFile(f"{path} is no checkpoint of bomrl train ({error}); name another directory") from None
-        self._same_run(path, settings)
         family = self.trainer.solved.family
         shapes = {name: array.shape for name, array in expected.items()}
         if (

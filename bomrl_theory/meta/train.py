@@ -208,7 +208,9 @@ class Trainer:
                     failure = "stopped: the gradient is not a number"
                     break
                 assert self._step_size is not None
-                taken = self.rule.step(surrogate, theta, here, memory, self._step_size(theta))
+                size_here = self._step_size(theta)
+                with FLOATS.activated():
+                    taken = self.rule.step(surrogate, theta, here, memory, size_here)
                 if not np.all(np.isfinite(taken.theta)):
                     failure = "stopped: the step left the range of doubles"
                     break
@@ -234,7 +236,7 @@ class Trainer:
             iteration=state.iteration,
             F=adapted,
             objective=None if move is None else move.objective,
-            gradient=None if move is None else float(np.linalg.norm(move.direction)),
+            gradient=None if move is None else _length(move.direction),
             step=size,
             gap_before=self._optimal - before,
             gap_after=self._optimal - adapted,
@@ -382,6 +384,12 @@ def _minibatch(solved: Solved, drawn: Int[Array, " n"]) -> Solved:
     """Tasks that were drawn by weight, each with weight one."""
     family = solved.family.only(drawn.tolist())
     return Solved(replace(family, weights=np.ones(len(drawn))))
+
+
+def _length(direction: Float64[Array, "S A"]) -> float:
+    """Euclidean; infinite where it overflows."""
+    with FLOATS.activated():
+        return float(np.linalg.norm(direction))
 
 
 def _finite(move: Move) -> bool:
