@@ -337,6 +337,8 @@ def test_another_family_is_noticed() -> None:
         (("--learner", "mamml"), "did you mean"),
         (("--learner", "optimum"), "no meta-policy"),
         (("--algorithm", "kl-prior", "--rule", "ascent"), "no smoothness constant is known"),
+        (("--algorithm", "wrong-task"), "no derivative of 'wrong-task' is known"),
+        (("--method", "firstorder"), "did you mean first-order"),
         (("--lambda", "0"), "lambda = 0 must be positive"),
         (("--lambda", "1", "--alpha", "1"), "the same thing twice"),
         (("--start", "nowhere"), "unknown start 'nowhere'"),

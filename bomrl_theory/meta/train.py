@@ -144,7 +144,7 @@ class Trainer:
         config: what to run.
 
     Raises:
-        UnknownName: no such learner, algorithm or rule.
+        UnknownName: no such learner, algorithm, rule or method.
         InvalidTask: the configuration contradicts itself; the message names the value and the remedy.
     """
 
@@ -159,8 +159,12 @@ class Trainer:
         self.lam = float(config.lam)
         self.trained = self.learner.collect is not None
         self._weights = solved.family.weights / solved.family.weights.sum()
-        self._optimal = float(self._weights @ solved.star(FLOATS).J) if solved.family.tasks else 0.0
+        self._optimal = float(self._weights @ solved.star(FLOATS).J)
         self._step_size = self._sizes() if self.trained else None
+        if self.learner.collect is not None:  # what it cannot do on one task is told before anything is written
+            data = Data(solved.restricted([0]), self.algorithm, self.lam, config.method)
+            flat = np.zeros((solved.family.states, solved.family.actions))
+            self.learner.collect(data, flat)(flat)
 
     @property
     def certified(self) -> bool:
