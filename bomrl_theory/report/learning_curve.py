@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bomrl_theory.meta.learner import learner_named
 from bomrl_theory.meta.train import Training
@@ -29,8 +29,9 @@ def draw_learning_curve(training: Training, path: Path) -> None:
     gaps = np.concatenate([training.column("gap_before"), training.column("gap_after")])
     if np.all(gaps > 0) and gaps.max() > 20 * gaps.min():
         axes.set_yscale("log")
-        for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            axis_format(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     config = training.config
     how = "" if config.algorithm == "none" else f", $\\lambda$ = {float(config.lam):g}"
     axes.set(
