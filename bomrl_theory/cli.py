@@ -25,6 +25,10 @@ from bomrl_theory.errors import BomrlError, BrokenPlugin
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.exact.solved import Solved
+    from bomrl_theory.meta.run_directory import RunDirectory
+    from bomrl_theory.meta.train import Training
+    from bomrl_theory.numbers import Array
     from bomrl_theory.theory.case import Case
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.admissible import Admissible
@@ -386,6 +390,117 @@ def unseen(
 
 @cli.command(
     cls=_Examples,
+    epilog="""bomrl train frozen-lake-high --learner bo-mrl --algorithm kl-posterior --lambda 1/10 -o trained
+bomrl train frozen-lake-low --learner maml --alpha 0.5 --rule line-search -o maml --json
+bomrl train garnet --lambda 10 --rule ascent --iterations 50 -o certified
+bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""",
+)
+@click.argument("family")
+@click.option("--learner", default="bo-mrl", show_default=True, metavar="NAME", help="See bomrl list --learners.")
+@click.option(
+    "--algorithm", metavar="NAME", help="How each task adapts; by default the learner's own, or kl-posterior."
+)
+@click.option("--lambda", "lam", metavar="L", help="Regularisation, exact: 0.1 or 1/10 (default 1).")
+@click.option("--alpha", metavar="A", help="Instead of --lambda: step size of the policy-gradient step.")
+@click.option("--method", default="exact", show_default=True, metavar="NAME", help="How bo-mrl gets its hypergradient.")
+@click.option(
+    "--rule",
+    default="adam",
+    show_default=True,
+    metavar="NAME",
+    help="adam, line-search (Armijo), or ascent; without --step ascent takes the certified 1/L.",
+)
+@click.option("--step", type=float, metavar="X", help="Step size of the rule (adam: 0.1; line-search: first trial 1).")
+@click.option("--iterations", type=int, default=150, show_default=True, help="Meta-iterations.")
+@click.option("--batch", type=int, metavar="N", help="Tasks drawn for each iteration; by default all, exactly.")
+@click.option("--trajectories", type=int, metavar="N", help="Learn from N trajectories a task, drawn each iteration.")
+@click.option("--outer-steps", type=int, default=1, show_default=True, help="Steps of the rule on the same data.")
+@click.option(
+    "--start",
+    metavar="NAME|FILE.npy",
+    help="Meta-policy to start from: uniform (default), random, barycentre, or probabilities [S, A].",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Directory to write: log.csv, meta_policy.npy, learning_curve.png, checkpoint.npz.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR, which had the same settings.")
+@seed_option
+@json_option
+@click.pass_context
+def train(
+    context: click.Context,
+    family: str,
+    learner: str,
+    algorithm: str | None,
+    lam: str | None,
+    alpha: str | None,
+    method: str,
+    rule: str,
+    step: float | None,
+    iterations: int,
+    batch: int | None,
+    trajectories: int | None,
+    outer_steps: int,
+    start: str | None,
+    output: Path,
+    resume: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Train a meta-policy on exact expectations, and log its exact optimality gap.
+
+    A run may be interrupted or killed at any time; the same command with --resume goes on to the same result, byte
+    by byte. With --rule ascent and no --step the stationarity theorem is decided along the run.
+
+    Exit codes: 0 trained, 1 the run stopped early (the last good meta-policy is kept), 2 usage, 3 the theorem's
+    verdict stayed undecided, 130 interrupted.
+    """
+    import numpy as np
+
+    from bomrl_theory.exact.solved import Solved
+    from bomrl_theory.meta.run_directory import RunDirectory
+    from bomrl_theory.meta.train import Config, Trainer, regularisation
+    from bomrl_theory.tasks.catalogue import family_named
+
+    _check_seed(seed)
+    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    config = Config(
+        learner=learner,
+        algorithm=algorithm,
+        lam=regularisation(solved, lam, alpha),
+        method=method,
+        rule=rule,
+        step=step,
+        iterations=iterations,
+        batch=batch,
+        trajectories=trajectories,
+        outer_steps=outer_steps,
+    )
+    trainer = Trainer(solved, config)
+    run = RunDirectory(output, trainer, seed=seed, start=_start(solved, start, seed), resume=resume)
+    try:
+        with _progress("training", iterations + 1, done=run.state.iteration) as advance:
+            training = run.run(lambda record: advance(f"gap {record.gap_after:.4g}"))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted at iteration {run.state.iteration}; go on with:", err=True)
+        click.echo(f"  {_resume_command(context)}", err=True)
+        _exit(INTERRUPTED)
+    picture = _learning_curve(training, output / "learning_curve.png")
+    summary = _training_json(run, training, picture, _stationarity(run))
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_training(family, summary)
+    _exit(summary["exit_code"])
+
+
+@cli.command(
+    cls=_Examples,
     epilog="""bomrl report
 bomrl report -o my_report --seed 3 --cases 500
 bomrl report -o quick --family frozen-lake-low""",
@@ -505,6 +620,7 @@ bomrl list --families""",
 @click.option("--topic", metavar="TOPIC", help="Only this topic; its first letters are enough.")
 @click.option("--families", "what", flag_value="families", help="List the task families instead.")
 @click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
+@click.option("--learners", "what", flag_value="learners", help="List the meta-learners instead.")
 def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, what: str | None) -> None:
     """List the registered theorems by topic, each with its status and how its statement was obtained.
 
@@ -530,6 +646,10 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
         from bomrl_theory.adapt.adapt import algorithms
 
         rows = [{"name": algorithm.name, "summary": algorithm.summary} for algorithm in algorithms().values()]
+    elif what == "learners":
+        from bomrl_theory.meta.learner import learners
+
+        rows = [{"name": learner.name, "summary": learner.summary} for learner in learners().values()]
     else:
         theorems = _of_topic(topic)
         if not as_json:
@@ -685,21 +805,29 @@ def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
     """A bar with rate and time left on stderr; nothing where stderr is not a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Finished a second."""
+
+        def render(self, task: Any) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
     console = Console(stderr=True)
     columns = (
         TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[now]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=total, now="")
+        bar = progress.add_task(title, total=total, completed=done, now="")
         yield lambda now: progress.update(bar, advance=1, now=now)
 
 
@@ -1068,6 +1196,123 @@ def _print_unseen(result: UnseenReport, source: str, seed: int) -> None:
         lines.append("  no policy can have a larger gap than that: draw more tasks")
     for line in lines:
         click.echo(line)
+
+
+def _start(solved: Solved, name: str | None, seed: int) -> Array | None:
+    """Logits of the meta-policy that ``--start`` names; None for the learner's own start."""
+    import numpy as np
+
+    from bomrl_theory.errors import UnknownName
+    from bomrl_theory.meta.learner import learners
+    from bomrl_theory.tasks.files import load_policy
+    from bomrl_theory.tasks.policy import check_policy
+
+    starts = {learner.name: learner.start for learner in learners().values() if learner.start is not None}
+    if name is None or name == "uniform":
+        return None
+    if name in starts:
+        return starts[name](solved, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,))))
+    if not name.endswith(".npy"):
+        raise UnknownName("start", name, ["uniform", *starts, "FILE.npy"])
+    shape = solved.family.states, solved.family.actions
+    return np.log(check_policy(load_policy(name), *shape, name=f"the meta-policy in {name}"))
+
+
+def _resume_command(context: click.Context) -> str:
+    """The command as it was given, with ``--resume``."""
+    given = []
+    for parameter in context.command.params:
+        value = context.params[parameter.name or ""]
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "resume":
+            continue
+        if isinstance(parameter, click.Argument):
+            given.append(str(value))
+        else:
+            given += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
+    return shlex.join(["bomrl", "train", *given, "--resume"])
+
+
+def _learning_curve(training: Training, path: Path) -> Path | None:
+    """The picture's path; None without Matplotlib."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        click.echo("no learning curve: python -m pip install 'bomrl-theory[report]'", err=True)
+        return None
+    from bomrl_theory.report.learning_curve import draw_learning_curve
+
+    draw_learning_curve(training, path)
+    return path
+
+
+def _stationarity(run: RunDirectory) -> Verdict | None:
+    """The stationarity theorem's verdict along the run; None where it says nothing of it."""
+    from bomrl_theory.verify.along_run import stationarity
+
+    config, iterates = run.trainer.config, run.iterates()
+    spoken_of = run.trainer.certified and (config.learner, config.algorithm) == ("bo-mrl", "kl-posterior")
+    return stationarity(run.trainer.solved, iterates, config.lam) if spoken_of and len(iterates) else None
+
+
+def _training_json(
+    run: RunDirectory, training: Training, picture: Path | None, verdict: Verdict | None
+) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl train --json``."""
+    from bomrl_theory.meta.run_directory import LOG, POLICY
+    from bomrl_theory.verify.verdict import Outcome
+
+    config, first, last = training.config, training.log[0], training.log[-1]
+    if training.status.startswith("stopped") or (verdict is not None and verdict.outcome is Outcome.VIOLATED):
+        exit_code = 1
+    else:
+        exit_code = 0 if verdict is None or (verdict.outcome is Outcome.HOLDS and verdict.certified) else 3
+    return {
+        "family": run.trainer.solved.family.name,
+        "config": config.as_json(),
+        "seed": run.settings["seed"],
+        "status": training.status,
+        "iterations": last.iteration,
+        "first": {"F": first.F, "gap_before": first.gap_before, "gap_after": first.gap_after},
+        "last": {"F": last.F, "gap_before": last.gap_before, "gap_after": last.gap_after},
+        "certified_step": first.step if run.trainer.certified else None,
+        "stationarity": None
+        if verdict is None
+        else {
+            "id": verdict.theorem,
+            "verdict": verdict.outcome,
+            "certified": verdict.certified,
+            "left": verdict.left,
+            "bound": verdict.bound,
+            "steps": sum(record.status.startswith("stepped") for record in training.log),
+        },
+        "files": {
+            "log": str(run.path / LOG),
+            "meta_policy": str(run.path / POLICY),
+            "learning_curve": None if picture is None else str(picture),
+        },
+        "exit_code": exit_code,
+    }
+
+
+def _print_training(family: str, summary: dict[str, Any]) -> None:
+    config, first, last = (summary[key] for key in ("config", "first", "last"))
+    how = "" if config["algorithm"] == "none" else f", lambda = {config['lam']}"
+    click.echo(f"{config['learner']} on {family}, {config['algorithm']}{how}, rule {config['rule']}")
+    click.echo(f"{summary['status']} after {summary['iterations']} iterations")
+    for name, label in (("gap_before", "gap before adaptation"), ("gap_after", "gap after adaptation")):
+        click.echo(f"  {label:<22} {first[name]:.6g} -> {last[name]:.6g}")
+    if summary["certified_step"] is not None:
+        click.echo(f"  certified step 1/L     {summary['certified_step']:.6g}")
+    verdict = summary["stationarity"]
+    if verdict is not None:
+        how = "certified" if verdict["certified"] else "float, not certified"
+        click.echo(f"{verdict['id']} along the run's {verdict['steps']} steps: {verdict['verdict']}, {how}")
+        click.echo(f"  sum |grad F|^2 = {verdict['left']:.6g} <= 2 L_F E[J* - J(Alg(phi_0))] = {verdict['bound']:.6g}")
+    click.echo("wrote " + ", ".join(name for name in summary["files"].values() if name))
+    options = ["--algorithm", config["algorithm"], "--lambda", config["lam"], "--seed", str(summary["seed"])]
+    policy = summary["files"]["meta_policy"]
+    click.echo("evaluate: " + shlex.join(["bomrl", "evaluate", family, "--meta-policy", policy, *options]))
 
 
 def _replay(path: Path, names: tuple[str, ...], as_json: bool, certificates: Path | None, seed: int) -> int:

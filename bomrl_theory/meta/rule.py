@@ -21,6 +21,8 @@ BETA, BETA_SQUARED, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants, as published by Kingma and Ba 2015."""
 SLOPE, SHRINK, LONGEST_SEARCH = 1e-4, 0.5, 60
 """Backtracking: the share of the linear gain that is asked for, the factor between trials, the most trials."""
+FLAT = 1e-6
+"""Backtracking that gains nothing has converged if the gradient is at most this long, in the objective's own size."""
 FURTHEST = 10.0
 """Backtracking tries no larger change of a logit: doubling steps would leap to where every policy is deterministic."""
 
@@ -33,7 +35,8 @@ class Taken:
         theta: where it ends [S, A]; where it began, if it failed.
         memory: what the next step needs.
         size: the step size; 0 if none was taken.
-        status: "stepped"; "converged" when the expected gain drowns in rounding; "line search failed".
+        status: "stepped"; where no trial gained "converged" if the gradient is all but zero, or else
+            "line search failed".
     """
 
     theta: Float64[Array, "S A"]
@@ -68,7 +71,7 @@ def _ascend(surrogate: Surrogate, theta: Float64[Array, "S A"], move: Move, memo
 
 
 def _adam(surrogate: Surrogate, theta: Float64[Array, "S A"], move: Move, memory: Memory, size: float) -> Taken:
-    count = memory["count"] + 1
+    count = np.array(memory["count"] + 1)
     mean = BETA * memory["mean"] + (1 - BETA) * move.direction
     square = BETA_SQUARED * memory["square"] + (1 - BETA_SQUARED) * move.direction**2
     unbiased, spread = mean / (1 - BETA**count), square / (1 - BETA_SQUARED**count)
@@ -85,13 +88,14 @@ def _backtrack(surrogate: Surrogate, theta: Float64[Array, "S A"], move: Move, m
     length = min(length, FURTHEST / max(float(np.abs(move.direction).max()), np.finfo(np.float64).tiny))
     for _ in range(LONGEST_SEARCH):
         if not length * slope > rounding:
-            return Taken(theta, memory, 0.0, "converged")
+            break
         trial = theta + length * move.direction
         reached = surrogate(trial).objective
         if reached is not None and reached >= move.objective + SLOPE * length * slope:
             return Taken(trial, {"last": np.array(length)}, length)
         length *= SHRINK
-    return Taken(theta, memory, 0.0, "line search failed")
+    flat = slope**0.5 <= FLAT * (1 + abs(move.objective))
+    return Taken(theta, memory, 0.0, "converged" if flat else "line search failed")
 
 
 RULES = {

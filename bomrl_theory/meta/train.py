@@ -144,7 +144,7 @@ class Trainer:
         config: what to run.
 
     Raises:
-        UnknownName: no such learner, algorithm or rule.
+        UnknownName: no such learner, algorithm, rule or method.
         InvalidTask: the configuration contradicts itself; the message names the value and the remedy.
     """
 
@@ -159,8 +159,12 @@ class Trainer:
         self.lam = float(config.lam)
         self.trained = self.learner.collect is not None
         self._weights = solved.family.weights / solved.family.weights.sum()
-        self._optimal = float(self._weights @ solved.star(FLOATS).J) if solved.family.tasks else 0.0
+        self._optimal = float(self._weights @ solved.star(FLOATS).J)
         self._step_size = self._sizes() if self.trained else None
+        if self.learner.collect is not None:  # what it cannot do on one task is told before anything is written
+            data = Data(solved.restricted([0]), self.algorithm, self.lam, config.method)
+            flat = np.zeros((solved.family.states, solved.family.actions))
+            self.learner.collect(data, flat)(flat)
 
     @property
     def certified(self) -> bool:
@@ -208,7 +212,9 @@ class Trainer:
                     failure = "stopped: the gradient is not a number"
                     break
                 assert self._step_size is not None
-                taken = self.rule.step(surrogate, theta, here, memory, self._step_size(theta))
+                size_here = self._step_size(theta)
+                with FLOATS.activated():
+                    taken = self.rule.step(surrogate, theta, here, memory, size_here)
                 if not np.all(np.isfinite(taken.theta)):
                     failure = "stopped: the step left the range of doubles"
                     break
@@ -234,7 +240,7 @@ class Trainer:
             iteration=state.iteration,
             F=adapted,
             objective=None if move is None else move.objective,
-            gradient=None if move is None else float(np.linalg.norm(move.direction)),
+            gradient=None if move is None else _length(move.direction),
             step=size,
             gap_before=self._optimal - before,
             gap_after=self._optimal - adapted,
@@ -382,6 +388,12 @@ def _minibatch(solved: Solved, drawn: Int[Array, " n"]) -> Solved:
     """Tasks that were drawn by weight, each with weight one."""
     family = solved.family.only(drawn.tolist())
     return Solved(replace(family, weights=np.ones(len(drawn))))
+
+
+def _length(direction: Float64[Array, "S A"]) -> float:
+    """Euclidean; infinite where it overflows."""
+    with FLOATS.activated():
+        return float(np.linalg.norm(direction))
 
 
 def _finite(move: Move) -> bool:
