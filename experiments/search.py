@@ -66,9 +66,7 @@ def searched(theorem: Theorem, seconds: float, seed: int) -> Tightness:
     finite = {name: ratio for name, ratio in ratios.items() if ratio is not None and math.isfinite(ratio)}
     origin = max(finite, key=lambda name: finite[name], default="search")
     mapping = None if best.case is None or best.verdict is None else plain_mapping(best.case, best.verdict)
-    return Tightness(
-        claim_of(theorem), finite.get(origin), origin, finite.get("search"), mapping, seconds, seed
-    )
+    return Tightness(claim_of(theorem), finite.get(origin), origin, finite.get("search"), mapping, seconds, seed)
 
 
 if __name__ == "__main__":

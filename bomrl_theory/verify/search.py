@@ -438,7 +438,9 @@ class Search:
         if found.case is None or found.ratio is None:
             return
         if found.violated:
-            simple = shrunk(found.case, lambda case: violation(self.theorem, case) is not None, budget=self.settings.variants)
+            simple = shrunk(
+                found.case, lambda case: violation(self.theorem, case) is not None, budget=self.settings.variants
+            )
         else:
             target = 1 - max(1.02 * (1 - found.ratio), CLOSE)
 
