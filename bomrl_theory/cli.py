@@ -7,6 +7,7 @@ drift, 2 a usage or input error, 3 undecided or nothing in scope.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -624,6 +625,9 @@ bomrl list --families""",
 def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, what: str | None) -> None:
     """List the registered theorems by topic, each with its status and how its statement was obtained.
 
+    "judged" is what the package's own large run says: cases in scope and kinds of families; "ratio" is the best
+    certified left/bound known. A dash stands where there is none, or the claim has changed since.
+
     With --order: the partial order of the bounds on the same quantity. "proved" holds on every case;
     "never contradicted" held on every case that was drawn, and is not proved.
     """
@@ -663,6 +667,7 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
                 "status": theorem.status,
                 "source": f"{theorem.source.work}; {theorem.source.place}",
                 "obtained": theorem.source.obtained,
+                **_known(theorem),
             }
             for theorem in theorems
         ]
@@ -727,6 +732,8 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
         "at_least": [theorem.id for theorem in smaller],
         "at_most": [theorem.id for theorem in larger],
         "proof": chosen.proof,
+        "evidence": _evidence(chosen),
+        "tightness": _tightness(chosen),
         "backing": asdict(backing(chosen)) | {"summary": backing(chosen).summary},
         "notes": chosen.notes,
     }
@@ -878,6 +885,46 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
+def _evidence(theorem: Theorem) -> dict[str, Any] | None:
+    """What the kept run found about the theorem as it stands; None for a claim that it did not judge."""
+    from bomrl_theory.verify.evidence import evidence_of
+
+    found = evidence_of(theorem)
+    if found is None:
+        return None
+    return {
+        "cases": found.cases,
+        "families": dict(found.families),
+        "verdicts": dict(found.verdicts),
+        "not_certified": found.uncertified,
+    }
+
+
+def _tightness(theorem: Theorem) -> dict[str, Any] | None:
+    """The best certified ratio known of the theorem as it stands; None for a claim that was not searched."""
+    from bomrl_theory.verify.tightness import tightness_of
+
+    found = tightness_of(theorem)
+    return None if found is None else {"ratio": found.ratio, "from": found.origin, "search": found.searched}
+
+
+def _cut_off(ratio: float | None) -> str:
+    """Six decimals, never rounded up: a ratio just below 1 does not read 1."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.6g}" if ratio >= 1 else f"{math.floor(ratio * 10**6) / 10**6:.6f}"
+
+
+def _known(theorem: Theorem) -> dict[str, Any]:
+    """The same in three numbers, for lists."""
+    evidence, tightness = _evidence(theorem), _tightness(theorem)
+    return {
+        "cases": None if evidence is None else evidence["cases"],
+        "families": None if evidence is None else len(evidence["families"]),
+        "best_ratio": None if tightness is None else tightness["ratio"],
+    }
+
+
 def _print_list(theorems: list[Theorem]) -> None:
     """One line for each theorem however narrow the terminal is: only titles are cut."""
     from rich.text import Text
@@ -885,21 +932,32 @@ def _print_list(theorems: list[Theorem]) -> None:
     from bomrl_theory.theory.theorem import by_topic
 
     console = _console()
-    widths = [
-        max(map(len, column)) for column in zip(*((t.id, t.status, t.source.obtained) for t in theorems), strict=True)
-    ]
+
+    def cells_of(theorem: Theorem) -> tuple[str, ...]:
+        known = _known(theorem)
+        judged = "-" if known["cases"] is None else f"{known['cases']}/{known['families']}"
+        return (theorem.id, theorem.status, theorem.source.obtained, judged, _cut_off(known["best_ratio"]))
+
+    heading = ("theorem", "status", "statement", "judged", "ratio")
+    widths = [max(map(len, column)) for column in zip(heading, *map(cells_of, theorems), strict=True)]
     styles = {"refuted": "red", "conjectured": "yellow"}
+
+    def line_of(cells: tuple[str, ...], styles: tuple[str, ...], title: str) -> Text:
+        line = Text("  ")
+        for place, (cell, width, style) in enumerate(zip(cells, widths, styles, strict=True)):
+            line.append((cell.ljust(width) if place < 3 else cell.rjust(width)) + " ", style)
+        return line.append(title)
+
+    console.print(line_of(heading, ("dim",) * len(heading), "title"), overflow="ellipsis", no_wrap=True)
     for topic, members in by_topic(theorems).items():
         console.print(Text(f"{topic} ({len(members)})", style="bold"))
         for theorem in members:
-            cells = (theorem.id, theorem.status, theorem.source.obtained)
-            line = Text("  ")
-            for cell, width, style in zip(cells, widths, ("", styles.get(theorem.status, ""), "dim"), strict=True):
-                line.append(cell.ljust(width + 2), style)
-            console.print(line.append(theorem.title), overflow="ellipsis", no_wrap=True)
+            line = line_of(cells_of(theorem), ("", styles.get(theorem.status, ""), "dim", "", ""), theorem.title)
+            console.print(line, overflow="ellipsis", no_wrap=True)
         console.print()
     counts = Counter(theorem.status for theorem in theorems)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    console.print("judged: cases in scope / kinds of families; ratio: best certified left/bound known", highlight=False)
     console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
 
 
@@ -1451,6 +1509,14 @@ def _print_theorem(details: dict[str, Any]) -> None:
     witness = details["witness"]
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")
+    if evidence := details["evidence"]:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in evidence["verdicts"].items())
+        kinds = ", ".join(evidence["families"])
+        kind = "all certified" if not evidence["not_certified"] else f"{evidence['not_certified']} float, not certified"
+        line("judged on", f"{evidence['cases']} cases in scope: {counts}, {kind}; families: {kinds}")
+    if tightness := details["tightness"]:
+        alone = "" if tightness["search"] is None else f"; the search by itself found {tightness['search']}"
+        line("best known", f"left/bound = {tightness['ratio']}, from the {tightness['from']}, certified{alone}")
     equal = [other for other in details["at_least"] if other in details["at_most"]]
     for label, others in (
         ("equals", equal),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -84,6 +85,7 @@ def kind_of(case: Case) -> str:
     )
 
 
+@cache
 def recorded() -> dict[str, Evidence]:
     """The kept evidence by theorem id; empty where the package holds none."""
     file = files("bomrl_theory.theorems") / FILE
@@ -93,7 +95,7 @@ def recorded() -> dict[str, Evidence]:
     return {name: Evidence.from_json(row) for name, row in rows.items()}
 
 
-def evidence_for(theorem: Theorem) -> Evidence | None:
+def evidence_of(theorem: Theorem) -> Evidence | None:
     """The kept evidence, if the theorem still claims what was judged."""
     found = recorded().get(theorem.id)
     return found if found is not None and found.claim == claim_of(theorem) else None

@@ -438,9 +438,11 @@ class Search:
         if found.case is None or found.ratio is None:
             return
         if found.violated:
-            simple = shrunk(
-                found.case, lambda case: violation(self.theorem, case) is not None, budget=self.settings.variants
-            )
+
+            def broken(case: Case) -> bool:
+                return violation(self.theorem, case) is not None
+
+            simple = shrunk(found.case, broken, budget=self.settings.variants)
         else:
             target = 1 - max(1.02 * (1 - found.ratio), CLOSE)
 

@@ -33,7 +33,8 @@ class Tightness:
             certified is known, or no factor repairs the bound.
         origin: "search", "witness" or "probe K": where the ratio is attained.
         searched: the largest that the search found by itself; None where it found no case in scope.
-        case: the case that the search found, as :func:`bomrl_theory.verify.casefile.case_mapping` has it; None likewise.
+        case: the case that the search found, as :func:`bomrl_theory.verify.casefile.case_mapping` has it, less what
+            only informs; None likewise.
         seconds, seed: of the search.
     """
 
