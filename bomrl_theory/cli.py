@@ -7,6 +7,7 @@ drift, 2 a usage or input error, 3 undecided or nothing in scope.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -25,6 +26,10 @@ from bomrl_theory.errors import BomrlError, BrokenPlugin
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.exact.solved import Solved
+    from bomrl_theory.meta.run_directory import RunDirectory
+    from bomrl_theory.meta.train import Training
+    from bomrl_theory.numbers import Array
     from bomrl_theory.theory.case import Case
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.admissible import Admissible
@@ -33,6 +38,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.order import Relation
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
     from bomrl_theory.verify.search import Found, Progress
+    from bomrl_theory.verify.unseen import UnseenReport
     from bomrl_theory.verify.verdict import Verdict
 
 INTERRUPTED = 130
@@ -313,6 +319,189 @@ def evaluate(
 
 @cli.command(
     cls=_Examples,
+    epilog="""bomrl unseen frozen-lake-high --tasks 200 --algorithm kl-posterior --lambda 0.1
+bomrl unseen bandit:arms=3 --tasks 500 --delta 0.01 --algorithm none --lambda 1
+bomrl unseen my_family.npz --tasks 100 --meta-policy phi.npy --algorithm euclidean --lambda 1/20 --json""",
+)
+@click.argument("sampler")
+@click.option("--tasks", type=int, default=200, show_default=True, help="How many test tasks are drawn.")
+@click.option("--delta", default="0.05", show_default=True, metavar="D", help="Probability of failure that is allowed.")
+@click.option(
+    "--meta-policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npy",
+    help="Probabilities [S, A], made without the test tasks; by default the barycentre of --train other tasks.",
+)
+@click.option("--train", type=int, default=10, show_default=True, help="Tasks behind the default meta-policy.")
+@click.option("--algorithm", required=True, metavar="NAME", help="How each task adapts (see bomrl list --algorithms).")
+@click.option("--lambda", "lam", required=True, metavar="L", help="Regularisation, exact: 0.1 or 1/10.")
+@click.option("--steps", type=click.IntRange(0, 10_000), default=1, show_default=True, help="Adaptation steps K.")
+@seed_option
+@json_option
+def unseen(
+    sampler: str,
+    tasks: int,
+    delta: str,
+    meta_policy: Path | None,
+    train: int,
+    algorithm: str,
+    lam: str,
+    steps: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Bound the expected gap on unseen tasks, from a sample of tasks.
+
+    SAMPLER is a named family, whose tasks are drawn anew, or a family file, drawn by its weights. The gaps of the
+    drawn tasks are exact up to rounding; what follows about the others is statistical and carries its level.
+    """
+    import numpy as np
+
+    from bomrl_theory.tasks.files import load_policy
+    from bomrl_theory.tasks.mdp import exact_number
+    from bomrl_theory.tasks.policy import check_policy
+    from bomrl_theory.tasks.sampler import sampler_named
+    from bomrl_theory.verify.unseen import unseen as bound_unseen
+
+    _check_seed(seed)
+    chosen = sampler_named(sampler)
+    phi = None
+    if meta_policy is not None:
+        shape = chosen.draw(1, np.random.default_rng(seed))
+        phi = check_policy(
+            load_policy(meta_policy), shape.states, shape.actions, name=f"the meta-policy in {meta_policy}"
+        )
+    result = bound_unseen(
+        chosen,
+        tasks,
+        exact_number("--delta", delta),
+        algorithm,
+        exact_number("--lambda", lam),
+        rng=np.random.default_rng(np.random.SeedSequence(seed)),
+        phi=phi,
+        train=train,
+        steps=steps,
+    )
+    source = f"barycentre of {train} other tasks" if meta_policy is None else str(meta_policy)
+    if as_json:
+        _print_json(result.as_json() | {"meta_policy": source, "seed": seed})
+    else:
+        _print_unseen(result, source, seed)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl train frozen-lake-high --learner bo-mrl --algorithm kl-posterior --lambda 1/10 -o trained
+bomrl train frozen-lake-low --learner maml --alpha 0.5 --rule line-search -o maml --json
+bomrl train garnet --lambda 10 --rule ascent --iterations 50 -o certified
+bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""",
+)
+@click.argument("family")
+@click.option("--learner", default="bo-mrl", show_default=True, metavar="NAME", help="See bomrl list --learners.")
+@click.option(
+    "--algorithm", metavar="NAME", help="How each task adapts; by default the learner's own, or kl-posterior."
+)
+@click.option("--lambda", "lam", metavar="L", help="Regularisation, exact: 0.1 or 1/10 (default 1).")
+@click.option("--alpha", metavar="A", help="Instead of --lambda: step size of the policy-gradient step.")
+@click.option("--method", default="exact", show_default=True, metavar="NAME", help="How bo-mrl gets its hypergradient.")
+@click.option(
+    "--rule",
+    default="adam",
+    show_default=True,
+    metavar="NAME",
+    help="adam, line-search (Armijo), or ascent; without --step ascent takes the certified 1/L.",
+)
+@click.option("--step", type=float, metavar="X", help="Step size of the rule (adam: 0.1; line-search: first trial 1).")
+@click.option("--iterations", type=int, default=150, show_default=True, help="Meta-iterations.")
+@click.option("--batch", type=int, metavar="N", help="Tasks drawn for each iteration; by default all, exactly.")
+@click.option("--trajectories", type=int, metavar="N", help="Learn from N trajectories a task, drawn each iteration.")
+@click.option("--outer-steps", type=int, default=1, show_default=True, help="Steps of the rule on the same data.")
+@click.option(
+    "--start",
+    metavar="NAME|FILE.npy",
+    help="Meta-policy to start from: uniform (default), random, barycentre, or probabilities [S, A].",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Directory to write: log.csv, meta_policy.npy, learning_curve.png, checkpoint.npz.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR, which had the same settings.")
+@seed_option
+@json_option
+@click.pass_context
+def train(
+    context: click.Context,
+    family: str,
+    learner: str,
+    algorithm: str | None,
+    lam: str | None,
+    alpha: str | None,
+    method: str,
+    rule: str,
+    step: float | None,
+    iterations: int,
+    batch: int | None,
+    trajectories: int | None,
+    outer_steps: int,
+    start: str | None,
+    output: Path,
+    resume: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Train a meta-policy on exact expectations, and log its exact optimality gap.
+
+    A run may be interrupted or killed at any time; the same command with --resume goes on to the same result, byte
+    by byte. With --rule ascent and no --step the stationarity theorem is decided along the run.
+
+    Exit codes: 0 trained, 1 the run stopped early (the last good meta-policy is kept), 2 usage, 3 the theorem's
+    verdict stayed undecided, 130 interrupted.
+    """
+    import numpy as np
+
+    from bomrl_theory.exact.solved import Solved
+    from bomrl_theory.meta.run_directory import RunDirectory
+    from bomrl_theory.meta.train import Config, Trainer, regularisation
+    from bomrl_theory.tasks.catalogue import family_named
+
+    _check_seed(seed)
+    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    config = Config(
+        learner=learner,
+        algorithm=algorithm,
+        lam=regularisation(solved, lam, alpha),
+        method=method,
+        rule=rule,
+        step=step,
+        iterations=iterations,
+        batch=batch,
+        trajectories=trajectories,
+        outer_steps=outer_steps,
+    )
+    trainer = Trainer(solved, config)
+    run = RunDirectory(output, trainer, seed=seed, start=_start(solved, start, seed), resume=resume)
+    try:
+        with _progress("training", iterations + 1, done=run.state.iteration) as advance:
+            training = run.run(lambda record: advance(f"gap {record.gap_after:.4g}"))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted at iteration {run.state.iteration}; go on with:", err=True)
+        click.echo(f"  {_resume_command(context)}", err=True)
+        _exit(INTERRUPTED)
+    picture = _learning_curve(training, output / "learning_curve.png")
+    summary = _training_json(run, training, picture, _stationarity(run))
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_training(family, summary)
+    _exit(summary["exit_code"])
+
+
+@cli.command(
+    cls=_Examples,
     epilog="""bomrl report
 bomrl report -o my_report --seed 3 --cases 500
 bomrl report -o quick --family frozen-lake-low""",
@@ -432,8 +621,12 @@ bomrl list --families""",
 @click.option("--topic", metavar="TOPIC", help="Only this topic; its first letters are enough.")
 @click.option("--families", "what", flag_value="families", help="List the task families instead.")
 @click.option("--algorithms", "what", flag_value="algorithms", help="List the adaptation algorithms instead.")
+@click.option("--learners", "what", flag_value="learners", help="List the meta-learners instead.")
 def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, what: str | None) -> None:
     """List the registered theorems by topic, each with its status and how its statement was obtained.
+
+    "judged" is what the package's own large run says: cases in scope and kinds of families; "ratio" is the best
+    certified left/bound known. A dash stands where there is none, or the claim has changed since.
 
     With --order: the partial order of the bounds on the same quantity. "proved" holds on every case;
     "never contradicted" held on every case that was drawn, and is not proved.
@@ -457,6 +650,10 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
         from bomrl_theory.adapt.adapt import algorithms
 
         rows = [{"name": algorithm.name, "summary": algorithm.summary} for algorithm in algorithms().values()]
+    elif what == "learners":
+        from bomrl_theory.meta.learner import learners
+
+        rows = [{"name": learner.name, "summary": learner.summary} for learner in learners().values()]
     else:
         theorems = _of_topic(topic)
         if not as_json:
@@ -470,6 +667,7 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
                 "status": theorem.status,
                 "source": f"{theorem.source.work}; {theorem.source.place}",
                 "obtained": theorem.source.obtained,
+                **_known(theorem),
             }
             for theorem in theorems
         ]
@@ -534,6 +732,8 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
         "at_least": [theorem.id for theorem in smaller],
         "at_most": [theorem.id for theorem in larger],
         "proof": chosen.proof,
+        "evidence": _evidence(chosen),
+        "tightness": _tightness(chosen),
         "backing": asdict(backing(chosen)) | {"summary": backing(chosen).summary},
         "notes": chosen.notes,
     }
@@ -612,21 +812,29 @@ def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
     """A bar with rate and time left on stderr; nothing where stderr is not a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Finished a second."""
+
+        def render(self, task: Any) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
     console = Console(stderr=True)
     columns = (
         TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[now]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=total, now="")
+        bar = progress.add_task(title, total=total, completed=done, now="")
         yield lambda now: progress.update(bar, advance=1, now=now)
 
 
@@ -677,6 +885,46 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
+def _evidence(theorem: Theorem) -> dict[str, Any] | None:
+    """What the kept run found about the theorem as it stands; None for a claim that it did not judge."""
+    from bomrl_theory.verify.evidence import evidence_of
+
+    found = evidence_of(theorem)
+    if found is None:
+        return None
+    return {
+        "cases": found.cases,
+        "families": dict(found.families),
+        "verdicts": dict(found.verdicts),
+        "not_certified": found.uncertified,
+    }
+
+
+def _tightness(theorem: Theorem) -> dict[str, Any] | None:
+    """The best certified ratio known of the theorem as it stands; None for a claim that was not searched."""
+    from bomrl_theory.verify.tightness import tightness_of
+
+    found = tightness_of(theorem)
+    return None if found is None else {"ratio": found.ratio, "from": found.origin, "search": found.searched}
+
+
+def _cut_off(ratio: float | None) -> str:
+    """Six decimals, never rounded up: a ratio just below 1 does not read 1."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.6g}" if ratio >= 1 else f"{math.floor(ratio * 10**6) / 10**6:.6f}"
+
+
+def _known(theorem: Theorem) -> dict[str, Any]:
+    """The same in three numbers, for lists."""
+    evidence, tightness = _evidence(theorem), _tightness(theorem)
+    return {
+        "cases": None if evidence is None else evidence["cases"],
+        "families": None if evidence is None else len(evidence["families"]),
+        "best_ratio": None if tightness is None else tightness["ratio"],
+    }
+
+
 def _print_list(theorems: list[Theorem]) -> None:
     """One line for each theorem however narrow the terminal is: only titles are cut."""
     from rich.text import Text
@@ -684,21 +932,32 @@ def _print_list(theorems: list[Theorem]) -> None:
     from bomrl_theory.theory.theorem import by_topic
 
     console = _console()
-    widths = [
-        max(map(len, column)) for column in zip(*((t.id, t.status, t.source.obtained) for t in theorems), strict=True)
-    ]
+
+    def cells_of(theorem: Theorem) -> tuple[str, ...]:
+        known = _known(theorem)
+        judged = "-" if known["cases"] is None else f"{known['cases']}/{known['families']}"
+        return (theorem.id, theorem.status, theorem.source.obtained, judged, _cut_off(known["best_ratio"]))
+
+    heading = ("theorem", "status", "statement", "judged", "ratio")
+    widths = [max(map(len, column)) for column in zip(heading, *map(cells_of, theorems), strict=True)]
     styles = {"refuted": "red", "conjectured": "yellow"}
+
+    def line_of(cells: tuple[str, ...], styles: tuple[str, ...], title: str) -> Text:
+        line = Text("  ")
+        for place, (cell, width, style) in enumerate(zip(cells, widths, styles, strict=True)):
+            line.append((cell.ljust(width) if place < 3 else cell.rjust(width)) + " ", style)
+        return line.append(title)
+
+    console.print(line_of(heading, ("dim",) * len(heading), "title"), overflow="ellipsis", no_wrap=True)
     for topic, members in by_topic(theorems).items():
         console.print(Text(f"{topic} ({len(members)})", style="bold"))
         for theorem in members:
-            cells = (theorem.id, theorem.status, theorem.source.obtained)
-            line = Text("  ")
-            for cell, width, style in zip(cells, widths, ("", styles.get(theorem.status, ""), "dim"), strict=True):
-                line.append(cell.ljust(width + 2), style)
-            console.print(line.append(theorem.title), overflow="ellipsis", no_wrap=True)
+            line = line_of(cells_of(theorem), ("", styles.get(theorem.status, ""), "dim", "", ""), theorem.title)
+            console.print(line, overflow="ellipsis", no_wrap=True)
         console.print()
     counts = Counter(theorem.status for theorem in theorems)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    console.print("judged: cases in scope / kinds of families; ratio: best certified left/bound known", highlight=False)
     console.print(f"{len(theorems)} theorems: {told}; more of one: bomrl show THEOREM", highlight=False)
 
 
@@ -976,6 +1235,144 @@ def _print_evaluation(result: EvaluationReport) -> None:
     console.print(bounds)
 
 
+def _print_unseen(result: UnseenReport, source: str, seed: int) -> None:
+    """The level stands beside the bound, and no word suggests more."""
+    from bomrl_theory.verify.unseen import STATUS
+
+    case, n = result.case, len(result.gaps)
+    how = case.algorithm.name if case.algorithm.name == "none" else f"{case.algorithm.name}, lambda = {case.lam}"
+    kind = "each gap enclosed" if result.enclosed else "gaps in floats, not enclosed"
+    lines = [
+        f"{result.sampler.name}: {n} tasks drawn, {how}, {case.steps} step(s); {kind}; seed {seed}",
+        f"meta-policy: {source}",
+        f"{STATUS}: with probability at least {float(result.level):g} over the draw, the expected gap of the "
+        f"distribution is at most {result.bound:.6g}",
+        f"  mean gap {result.mean:.6g}, standard deviation {result.deviation:.6g}, largest possible gap "
+        f"{result.largest:.6g}",
+    ]
+    if result.vacuous:
+        lines.append("  no policy can have a larger gap than that: draw more tasks")
+    for line in lines:
+        click.echo(line)
+
+
+def _start(solved: Solved, name: str | None, seed: int) -> Array | None:
+    """Logits of the meta-policy that ``--start`` names; None for the learner's own start."""
+    import numpy as np
+
+    from bomrl_theory.errors import UnknownName
+    from bomrl_theory.meta.learner import learners
+    from bomrl_theory.tasks.files import load_policy
+    from bomrl_theory.tasks.policy import check_policy
+
+    starts = {learner.name: learner.start for learner in learners().values() if learner.start is not None}
+    if name is None or name == "uniform":
+        return None
+    if name in starts:
+        return starts[name](solved, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,))))
+    if not name.endswith(".npy"):
+        raise UnknownName("start", name, ["uniform", *starts, "FILE.npy"])
+    shape = solved.family.states, solved.family.actions
+    return np.log(check_policy(load_policy(name), *shape, name=f"the meta-policy in {name}"))
+
+
+def _resume_command(context: click.Context) -> str:
+    """The command as it was given, with ``--resume``."""
+    given = []
+    for parameter in context.command.params:
+        value = context.params[parameter.name or ""]
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "resume":
+            continue
+        if isinstance(parameter, click.Argument):
+            given.append(str(value))
+        else:
+            given += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
+    return shlex.join(["bomrl", "train", *given, "--resume"])
+
+
+def _learning_curve(training: Training, path: Path) -> Path | None:
+    """The picture's path; None without Matplotlib."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        click.echo("no learning curve: python -m pip install 'bomrl-theory[report]'", err=True)
+        return None
+    from bomrl_theory.report.learning_curve import draw_learning_curve
+
+    draw_learning_curve(training, path)
+    return path
+
+
+def _stationarity(run: RunDirectory) -> Verdict | None:
+    """The stationarity theorem's verdict along the run; None where it says nothing of it."""
+    from bomrl_theory.verify.along_run import stationarity
+
+    config, iterates = run.trainer.config, run.iterates()
+    spoken_of = run.trainer.certified and (config.learner, config.algorithm) == ("bo-mrl", "kl-posterior")
+    return stationarity(run.trainer.solved, iterates, config.lam) if spoken_of and len(iterates) else None
+
+
+def _training_json(
+    run: RunDirectory, training: Training, picture: Path | None, verdict: Verdict | None
+) -> dict[str, Any]:
+    """The stable JSON contract of ``bomrl train --json``."""
+    from bomrl_theory.meta.run_directory import LOG, POLICY
+    from bomrl_theory.verify.verdict import Outcome
+
+    config, first, last = training.config, training.log[0], training.log[-1]
+    if training.status.startswith("stopped") or (verdict is not None and verdict.outcome is Outcome.VIOLATED):
+        exit_code = 1
+    else:
+        exit_code = 0 if verdict is None or (verdict.outcome is Outcome.HOLDS and verdict.certified) else 3
+    return {
+        "family": run.trainer.solved.family.name,
+        "config": config.as_json(),
+        "seed": run.settings["seed"],
+        "status": training.status,
+        "iterations": last.iteration,
+        "first": {"F": first.F, "gap_before": first.gap_before, "gap_after": first.gap_after},
+        "last": {"F": last.F, "gap_before": last.gap_before, "gap_after": last.gap_after},
+        "certified_step": first.step if run.trainer.certified else None,
+        "stationarity": None
+        if verdict is None
+        else {
+            "id": verdict.theorem,
+            "verdict": verdict.outcome,
+            "certified": verdict.certified,
+            "left": verdict.left,
+            "bound": verdict.bound,
+            "steps": sum(record.status.startswith("stepped") for record in training.log),
+        },
+        "files": {
+            "log": str(run.path / LOG),
+            "meta_policy": str(run.path / POLICY),
+            "learning_curve": None if picture is None else str(picture),
+        },
+        "exit_code": exit_code,
+    }
+
+
+def _print_training(family: str, summary: dict[str, Any]) -> None:
+    config, first, last = (summary[key] for key in ("config", "first", "last"))
+    how = "" if config["algorithm"] == "none" else f", lambda = {config['lam']}"
+    click.echo(f"{config['learner']} on {family}, {config['algorithm']}{how}, rule {config['rule']}")
+    click.echo(f"{summary['status']} after {summary['iterations']} iterations")
+    for name, label in (("gap_before", "gap before adaptation"), ("gap_after", "gap after adaptation")):
+        click.echo(f"  {label:<22} {first[name]:.6g} -> {last[name]:.6g}")
+    if summary["certified_step"] is not None:
+        click.echo(f"  certified step 1/L     {summary['certified_step']:.6g}")
+    verdict = summary["stationarity"]
+    if verdict is not None:
+        how = "certified" if verdict["certified"] else "float, not certified"
+        click.echo(f"{verdict['id']} along the run's {verdict['steps']} steps: {verdict['verdict']}, {how}")
+        click.echo(f"  sum |grad F|^2 = {verdict['left']:.6g} <= 2 L_F E[J* - J(Alg(phi_0))] = {verdict['bound']:.6g}")
+    click.echo("wrote " + ", ".join(name for name in summary["files"].values() if name))
+    options = ["--algorithm", config["algorithm"], "--lambda", config["lam"], "--seed", str(summary["seed"])]
+    policy = summary["files"]["meta_policy"]
+    click.echo("evaluate: " + shlex.join(["bomrl", "evaluate", family, "--meta-policy", policy, *options]))
+
+
 def _replay(path: Path, names: tuple[str, ...], as_json: bool, certificates: Path | None, seed: int) -> int:
     """Decide a saved case again; as in a run, a refuted theorem is expected to be violated."""
     from bomrl_theory.theory.registry import theorem_named
@@ -1112,6 +1509,14 @@ def _print_theorem(details: dict[str, Any]) -> None:
     witness = details["witness"]
     line("witness", f"{witness['case']}: {witness['verdict']}, left/bound = {witness['ratio']}")
     line("", f"left = {witness['left']}, bound = {witness['bound']}")
+    if evidence := details["evidence"]:
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in evidence["verdicts"].items())
+        kinds = ", ".join(evidence["families"])
+        kind = "all certified" if not evidence["not_certified"] else f"{evidence['not_certified']} float, not certified"
+        line("judged on", f"{evidence['cases']} cases in scope: {counts}, {kind}; families: {kinds}")
+    if tightness := details["tightness"]:
+        alone = "" if tightness["search"] is None else f"; the search by itself found {tightness['search']}"
+        line("best known", f"left/bound = {tightness['ratio']}, from the {tightness['from']}, certified{alone}")
     equal = [other for other in details["at_least"] if other in details["at_most"]]
     for label, others in (
         ("equals", equal),

@@ -55,7 +55,7 @@ def record(theorem: Theorem, findings: list[Finding]) -> dict[str, Any]:
             mutant = finding.site.scaled(theorem, finding.factor)
             violated = next(v for v in judge(mutant, finding.case) if v.outcome is Outcome.VIOLATED)
             case = finding.case
-            if theorem.separable and violated.task is not None:
+            if theorem.separable and violated.task is not None and not case.algorithm.mixes_tasks:
                 case = case.restricted((violated.task,))
             mapping = case_mapping(case, violated)
             del mapping["verdict"], mapping["origin"]

@@ -1,62 +1,72 @@
-"""The worst case of every registered theorem: how tight each bound is, by certified verdicts.
+"""The worst case of every registered inequality: how tight each bound is, by certified verdicts.
 
-Regenerates results/search/search.json: for each theorem the best certified left/bound with its case in exact numbers,
-beside the ratio of the theorem's own witness.
+Searches every theorem from random starts (and, for half of the starts, around the best so far), decides the best
+case exactly, and keeps the larger of its ratio and those of the theorem's own witness and probes with the package.
+Rows that are current are left as they are, so a run that was cut goes on where it was.
 
-    python experiments/search.py [THEOREM ...] [-o results/search] [--seconds 60] [--seed 0]
+    python experiments/search.py                             # what is missing or no longer current
+    python experiments/search.py coverage --again --seconds 60
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import click
+
+from bomrl_theory.tasks.files import replacing
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.ratio import certified_ratio
+from bomrl_theory.verify.evidence import claim_of
 from bomrl_theory.verify.search import Search, Settings
-from bomrl_theory.verify.verdict import judge
+from bomrl_theory.verify.tightness import FILE, Tightness, best_certified, plain_mapping
 
-OUTPUT = Path("results/search")
-SIZES = ((2, 1), (3, 1), (2, None))
-"""States, and tasks (None: two where the theorem is about the family)."""
-
-
-def main() -> None:
-    """Search every theorem and write the table; theorems that are not named keep their rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("theorems", nargs="*", help="ids or names (default: all)")
-    parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help=f"folder to write to (default {OUTPUT})")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each theorem (default 60)")
-    parser.add_argument("--seed", type=int, default=0, help="of every draw (default 0)")
-    arguments = parser.parse_args()
-    theorems = [theorem_named(name) for name in arguments.theorems] or list(registry().values())
-    table = arguments.output / "search.json"
-    rows: dict[str, Any] = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for theorem in theorems:
-        rows[theorem.id] = row(theorem, arguments.seconds, arguments.seed)
-        known = {key: rows[key] for key in sorted(rows)}
-        table.write_text(json.dumps(known, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        print(theorem.id, {key: rows[theorem.id][key] for key in ("ratio", "witness_ratio", "violated")}, flush=True)
+OUTPUT = Path(__file__).resolve().parent.parent / "bomrl_theory" / "theorems" / FILE
+SIZES = ((1, None), (2, None), (3, None))
+"""States, and tasks (None: two where the theorem is about the family, else one)."""
 
 
-def row(theorem: Theorem, seconds: float, seed: int) -> dict[str, Any]:
-    """The best of all sizes, and the certified ratio of the theorem's witness."""
+@click.command()
+@click.argument("theorems", nargs=-1)
+@click.option("--seconds", default=12.0, show_default=True, help="For each theorem, shared by the sizes.")
+@click.option("--seed", default=0, show_default=True, help="Of every draw.")
+@click.option("--again", is_flag=True, help="Also where the row is current.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=OUTPUT)
+def main(theorems: tuple[str, ...], seconds: float, seed: int, again: bool, output: Path) -> None:
+    """Search THEOREMS (default: every inequality) and write the table after each."""
+    chosen = [theorem_named(name) for name in theorems] or [t for t in registry().values() if t.relation == "<="]
+    rows = json.loads(output.read_text(encoding="utf-8"))["theorems"] if output.exists() else {}
+    # What was derived here first: a run that is cut has done the more important half.
+    for theorem in sorted(chosen, key=lambda theorem: not theorem.own):
+        if not again and rows.get(theorem.id, {}).get("claim") == claim_of(theorem):
+            continue
+        row = searched(theorem, seconds, seed)
+        rows[theorem.id] = asdict(row)
+        table = {
+            "command": "python experiments/search.py",
+            "theorems": {name: rows[name] for name in registry() if name in rows},
+        }
+        with replacing(output) as temporary:
+            temporary.write_text(json.dumps(table, allow_nan=False).replace('}, "', '},\n"') + "\n", encoding="utf-8")
+        click.echo(f"{theorem.id:45} {row.ratio} ({row.origin}); the search alone {row.searched}")
+
+
+def searched(theorem: Theorem, seconds: float, seed: int) -> Tightness:
+    """The best of all sizes, beside the theorem's own cases."""
     found = [
-        Search(theorem, Settings(states=states, tasks=tasks, seconds=seconds / len(SIZES), seed=seed)).run()
+        Search(theorem, Settings(states=states, tasks=tasks, seconds=seconds / len(SIZES), seed=seed, variants=0)).run()
         for states, tasks in SIZES
     ]
-    best = max(found, key=lambda one: -1.0 if one.ratio is None else one.ratio)
-    ratios = [certified_ratio(verdict) for verdict in judge(theorem, theorem.witness(), precise=True)]
-    return {
-        **best.as_json(),
-        "witness_ratio": max((ratio for ratio in ratios if ratio is not None), default=None),
-        "seconds": seconds,
-        "seed": seed,
-    }
+    best = max(found, key=lambda one: -math.inf if one.ratio is None else one.ratio)
+    known = {"witness": theorem.witness(), **{f"probe {k}": make() for k, make in enumerate(theorem.probes)}}
+    ratios = {"search": best.ratio, **{name: best_certified(theorem, case) for name, case in known.items()}}
+    finite = {name: ratio for name, ratio in ratios.items() if ratio is not None and math.isfinite(ratio)}
+    origin = max(finite, key=lambda name: finite[name], default="search")
+    mapping = None if best.case is None or best.verdict is None else plain_mapping(best.case, best.verdict)
+    return Tightness(claim_of(theorem), finite.get(origin), origin, finite.get("search"), mapping, seconds, seed)
 
 
 if __name__ == "__main__":

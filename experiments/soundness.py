@@ -7,19 +7,16 @@ give alone.
 
     python experiments/soundness.py --cases 100000 -o results/soundness.json
 
-A killed run is taken up where it was: every finished chunk is a line of ``OUTPUT.chunks.jsonl``, and a rerun
+A killed run is taken up where it was: every finished chunk is a line of ``OUTPUT.parts.jsonl``, and a rerun
 makes only the others. The result is the same. The file is removed once the result is written.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import threading
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,6 @@ from typing import Any
 import click
 import numpy as np
 from flint import arb, fmpq
-from rich.progress import track
 
 from bomrl_theory.numbers import ENCLOSURES, Enclosure, Numbers, Rationals, SingularSystem, rational
 from bomrl_theory.report.versions import versions
@@ -36,6 +32,7 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.verify.adversarial_cases import adversarial_cases
+from bomrl_theory.verify.parts import run_parts
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge
 
@@ -199,53 +196,9 @@ def attack(seed: int, chunk: int, cases: int, share: float) -> Tally:
     return tally
 
 
-def end_with_parent() -> None:
-    """A killed run must leave no worker behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-class Chunks:
-    """Finished chunks, a line each, in a file that survives a kill at any moment.
-
-    Args:
-        path: of the file; made, or taken up if the same run was interrupted.
-        run: what the chunks depend on.
-
-    Raises:
-        click.ClickException: the file belongs to another run.
-    """
-
-    def __init__(self, path: Path, run: dict[str, Any]):
-        self.path = path
-        self.done: dict[int, dict[str, Any]] = {}
-        whole = 0
-        if path.exists():
-            # A line cut by the kill counts as not written.
-            lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-            whole = sum(map(len, lines))
-            if lines and json.loads(lines[0]) != run:
-                raise click.ClickException(f"{path} holds chunks of another run or version; move it away")
-            self.done = {entry["chunk"]: entry["tally"] for entry in map(json.loads, lines[1:])}
-            os.truncate(path, whole)
-        if not whole:
-            self._append(run)
-
-    def add(self, chunk: int, tally: Tally) -> None:
-        self._append({"chunk": chunk, "tally": vars(tally)})
-        self.done[chunk] = vars(tally)
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        with self.path.open("ab") as file:
-            file.write((json.dumps(entry) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+def attack_part(part: str, seed: int, cases: int, share: float) -> dict[str, Any]:
+    """A chunk by its number, as JSON."""
+    return vars(attack(seed, int(part), cases, share))
 
 
 @click.command()
@@ -259,21 +212,17 @@ def main(cases: int, chunk: int, share: float, seed: int, workers: int, output: 
     """Attack the certificates and write what was found; exit code 1 if anything was wrong."""
     command = f"python experiments/soundness.py --cases {cases} --chunk {chunk} --share {share} --seed {seed}"
     run = {"command": f"{command} -o {output}", "seed": seed, "versions": versions()}
-    chunks = Chunks(output.with_name(output.name + ".chunks.jsonl"), run)
-    count = -(-cases // chunk)
-    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
-        missing = [index for index in range(count) if index not in chunks.done]
-        work = {pool.submit(attack, seed, index, chunk, share): index for index in missing}
-        for future in track(as_completed(work), total=len(work), description="attacking"):
-            chunks.add(work[future], future.result())
+    keep = output.with_name(output.name + ".parts.jsonl")
+    parts = [str(index) for index in range(-(-cases // chunk))]
+    work = partial(attack_part, seed=seed, cases=chunk, share=share)
     total = Tally()
-    for index in range(count):
-        total.add(chunks.done[index])
+    for tally in run_parts(keep, run, parts, work, workers=workers, description="attacking"):
+        total.add(tally)
     text = json.dumps(run | {"passed": total.passed} | vars(total), indent=1, sort_keys=False) + "\n"
     click.echo(text)
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    chunks.path.unlink()
+    keep.unlink()
     raise SystemExit(0 if total.passed else 1)
 
 

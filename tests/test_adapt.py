@@ -426,3 +426,17 @@ def test_online_average_starts_each_task_from_the_optima_before_it() -> None:
     for task in range(3):
         step = adapt(family, policies[1][task], "kl-posterior", 0.5).policies[-1]
         assert np.array_equal(policies[2][task], step[task])
+
+
+@pytest.mark.parametrize("name", list(algorithms()))
+def test_whether_tasks_are_mixed_is_declared(name: str) -> None:
+    """A task's policy is the same whichever other tasks the family holds, or the algorithm says that it may not be."""
+    family = dense(2, tasks=3)
+    phi = random_policy(2, family)
+    together = adapt(family, phi, name, 0.1, steps=2).policies[-1]
+    alone = []
+    for task in range(family.tasks):
+        one = TaskFamily.new(family.P[[task]], family.r[[task]], family.gamma, family.rho[[task]], row_weights=True)
+        alone.append(adapt(one, phi, name, 0.1, steps=2).policies[-1])
+    same = np.allclose(together, np.concatenate(alone), rtol=1e-9, atol=1e-12)
+    assert same is not algorithm_named(name).mixes_tasks

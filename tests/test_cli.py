@@ -53,7 +53,8 @@ def test_list_contract(bomrl: Bomrl) -> None:
     rows = json.loads(out)
     assert code == 0
     assert [row["id"] for row in rows] == list(registry())
-    assert all(set(row) == {"id", "title", "topic", "status", "source", "obtained"} for row in rows)
+    known = {"cases", "families", "best_ratio"}
+    assert all(set(row) == {"id", "title", "topic", "status", "source", "obtained"} | known for row in rows)
 
 
 def test_list_for_people_groups_by_topic(bomrl: Bomrl) -> None:
@@ -343,7 +344,7 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "report", "constants", "list", "show"])
+@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "train", "report", "constants", "list", "show"])
 def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
     """Every command's help carries examples of itself."""
     code, out, _ = bomrl(command, "--help")

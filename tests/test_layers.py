@@ -30,8 +30,12 @@ LAYERS = (
 """From the bottom to the top."""
 TOP = ("__init__", "__main__")
 """May import everything."""
-DISCOVERY = {("theory/registry.py", "theorems")}
-"""Where a lower layer looks for plug-ins of a higher one."""
+DISCOVERY = {
+    ("theory/registry.py", "theorems"),
+    ("meta/certified_step.py", "theory"),
+    ("meta/certified_step.py", "theorems"),
+}
+"""Where a lower layer looks up, when asked, what a higher one registers."""
 OPTIONAL = ("torch", "cvxpy", "matplotlib", "pandas", "gymnasium")
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

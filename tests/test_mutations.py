@@ -32,11 +32,6 @@ from bomrl_theory.verify.verdict import Views
 FOLDER = Path(__file__).parents[1] / "results" / "mutations"
 RECORDED: dict[str, Any] = json.loads((FOLDER / "mutations.json").read_text(encoding="utf-8"))["theorems"]
 PROVED = [pytest.param(t, id=t.id) for t in registry().values() if t.status == "proved" and t.relation == "<="]
-NOT_REPRODUCED = {
-    "approximate_policy_iteration-v1": "one task of several was recorded, but a wrong-task step needs the others",
-    "published_bound_uncontrolled-v1": "a recorded case no longer violates its mutant when it is read back; open",
-}
-"""Theorems whose record cannot be decided anew yet, and why."""
 every_bound = pytest.mark.parametrize("theorem", PROVED)
 
 
@@ -67,8 +62,6 @@ def place(theorem: Theorem, recorded: dict[str, Any], where: str) -> Case:
 def test_recorded_mutations_are_noticed_today(theorem: Theorem) -> None:
     """Caught just below the best ratio, weak ones at their own factor: each a certified violation."""
     recorded = entry(theorem)
-    if theorem.id in NOT_REPRODUCED:
-        pytest.skip(NOT_REPRODUCED[theorem.id])
     known = [theorem.witness(), *(probe() for probe in theorem.probes)]
     ratio = Fraction(best_ratio(theorem, known))
     assert float(ratio) == pytest.approx(recorded["best_ratio"], rel=1e-9)

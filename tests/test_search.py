@@ -53,18 +53,9 @@ def population(theorem: Theorem, *, size: int = 5, tasks: int = 2, seed: int = 0
 # --- the population against the verdict -------------------------------------------------------------
 
 
-NOT_SCREENED = {
-    "inexact_adaptation": "the search cannot propose for an algorithm that draws samples",
-    "online_task_average": "the search adapts candidates together, but this algorithm learns from the tasks before",
-}
-"""Theorems that the search cannot screen in floats yet, and why."""
-
-
 @pytest.mark.parametrize("theorem", EVERY)
 def test_population_agrees_with_certified_sides(theorem: Theorem) -> None:
     """Every candidate's sides, measured together in floats, are those of its own certified verdict."""
-    if theorem.name in NOT_SCREENED:
-        pytest.skip(NOT_SCREENED[theorem.name])
     many = population(theorem)
     sides = Screen(theorem)(many)
     compared = 0

@@ -33,4 +33,5 @@ ALGORITHM = Algorithm(
     summary="tasks in sequence, each from the average of the optima before it, then KL(pi || phi)",
     solve=kl_posterior.solve,
     solve_kth=solve_kth,
+    mixes_tasks=True,
 )

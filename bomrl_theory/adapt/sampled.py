@@ -65,4 +65,5 @@ ALGORITHM = Algorithm(
     solve=solve,
     divergence=lambda phi, pi: kl(pi, phi),
     regularisation=constant_regularisation,
+    mixes_tasks=True,
 )

@@ -53,6 +53,7 @@ class Algorithm:
             None for algorithms that do not solve a regularised problem.
         regularisation: the weight of the divergence at each state [T, S]; None likewise.
         solve_kth: the k-th step, k = 0, 1, ..., of an algorithm whose steps differ; None if all are ``solve``.
+        mixes_tasks: whether a task's policy depends on the family's other tasks, or on the task's place among them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Algorithm:
     divergence: Callable[[Evaluation, Evaluation], Shaped[Numeric, "T S"]] | None = None
     regularisation: Callable[[Evaluation, Any], Shaped[Numeric, "T S"]] | None = None
     solve_kth: Callable[[Evaluation, float, int], Step] | None = None
+    mixes_tasks: bool = False
 
     def step(self, policies: Evaluation, lam: float, k: int) -> Step:
         """The k-th adaptation step, from the policies that the steps before it left."""

@@ -26,4 +26,5 @@ ALGORITHM = Algorithm(
     label="wrong task",
     summary="every task gets the policy that Alg^(2) adapted to the next task",
     solve=solve,
+    mixes_tasks=True,
 )

@@ -31,18 +31,19 @@ from bomrl_theory.tasks.random_dense import random_dense
 
 @dataclass(frozen=True)
 class Entry:
-    """One named family: what it is, and how to draw it."""
+    """One named family: what it is, how to draw it, and between which numbers its rewards lie (None: no bound)."""
 
     build: Callable[..., TaskFamily]
     summary: str
+    rewards: tuple[int, int] | None = None
 
 
 CATALOGUE: dict[str, Entry] = {
-    "frozen-lake-high": Entry(partial(frozen_lake, "high"), "Frozen Lake, absorbing holes differ by task"),
-    "frozen-lake-low": Entry(partial(frozen_lake, "low"), "Frozen Lake, same moves, marked tiles cost 1"),
-    "garnet": Entry(garnet, "generic random MDPs with a branching factor"),
-    "chain": Entry(chain, "a chain with a tempting start"),
-    "bandit": Entry(bandit, "multi-armed bandits, one state"),
+    "frozen-lake-high": Entry(partial(frozen_lake, "high"), "Frozen Lake, absorbing holes differ by task", (-1, 1)),
+    "frozen-lake-low": Entry(partial(frozen_lake, "low"), "Frozen Lake, same moves, marked tiles cost 1", (-1, 1)),
+    "garnet": Entry(garnet, "generic random MDPs with a branching factor", (0, 1)),
+    "chain": Entry(chain, "a chain with a tempting start", (0, 1)),
+    "bandit": Entry(bandit, "multi-armed bandits, one state", (0, 1)),
     "random-dense": Entry(random_dense, "dense random MDPs, rewards of both signs"),
 }
 GYMNASIUM = "gymnasium"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +19,8 @@ from bomrl_theory.verify.certificate import theorem_line
 from bomrl_theory.verify.verdict import Outcome, Verdict, tightest
 
 FILE = "evidence.json"
+CASES, KINDS = 1000, 4
+"""Every theorem is to have been judged on so many cases in scope, on so many kinds of families."""
 
 
 @dataclass
@@ -56,17 +59,14 @@ class Evidence:
         self.uncertified += sum(not verdict.certified for verdict in inside)
         self._raise(tightest(inside))
 
-    def merge(self, other: Evidence) -> None:
-        """Add what another part of the run found."""
-        self.cases += other.cases
-        self.families.update(other.families)
-        self.verdicts.update(other.verdicts)
-        self.uncertified += other.uncertified
-        self._raise(other.max_ratio)
-
     def _raise(self, ratio: float | None) -> None:
         if ratio is not None and (self.max_ratio is None or ratio > self.max_ratio):
             self.max_ratio = ratio
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Evidence:
+        """What :meth:`as_json` has written."""
+        return cls(**{**row, "families": Counter(row["families"]), "verdicts": Counter(row["verdicts"])})
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "families": dict(sorted(self.families.items())), "verdicts": dict(self.verdicts)}
@@ -85,19 +85,17 @@ def kind_of(case: Case) -> str:
     )
 
 
+@cache
 def recorded() -> dict[str, Evidence]:
     """The kept evidence by theorem id; empty where the package holds none."""
     file = files("bomrl_theory.theorems") / FILE
     if not file.is_file():
         return {}
     rows = json.loads(file.read_text(encoding="utf-8"))["theorems"]
-    return {
-        name: Evidence(**{**row, "families": Counter(row["families"]), "verdicts": Counter(row["verdicts"])})
-        for name, row in rows.items()
-    }
+    return {name: Evidence.from_json(row) for name, row in rows.items()}
 
 
-def evidence_for(theorem: Theorem) -> Evidence | None:
+def evidence_of(theorem: Theorem) -> Evidence | None:
     """The kept evidence, if the theorem still claims what was judged."""
     found = recorded().get(theorem.id)
     return found if found is not None and found.claim == claim_of(theorem) else None

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import sympy as sp
 
-from bomrl_theory.numbers import ENCLOSURES, FLOATS, Balls, SingularSystem
+from bomrl_theory.numbers import ENCLOSURES, FLOATS, Balls, Rationals, SingularSystem
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import values
@@ -209,12 +209,14 @@ def _noticed(
 
 
 def is_violated(theorem: Theorem, case: Case, views: Views | None = None) -> bool:
-    """Whether some verdict on the case is a certified violation, as far as 256 bits can tell.
+    """Whether some verdict on the case is a certified violation, as far as 256 bits or rationals can tell.
+
+    Balls alone would leave open an assumption that is met with equality, as where rows of thirds are the same.
 
     Args:
         views: measurements of this case to share between mutations; filled as needed.
     """
-    for numbers in (ENCLOSURES, Balls(256)):
+    for numbers in (ENCLOSURES, Balls(256), Rationals(256)):
         verdicts = judge(theorem, case, views, only=(numbers,))
         if any(verdict.outcome is Outcome.VIOLATED for verdict in verdicts):
             return True

@@ -8,6 +8,7 @@ really are batchable is not believed: the first candidates are compared with one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ import sympy as sp
 from jaxtyping import Float64
 
 from bomrl_theory.adapt.adapt import Adaptation, algorithm_named
+from bomrl_theory.adapt.step import Step
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.exact.solve import policy_iteration
@@ -195,11 +197,33 @@ def _measured(population: Population) -> Measured:
     solved.optimum = Optimum(proposal, ("float",) * family.tasks)
     algorithm = algorithm_named(population.algorithm)
     case = Case(solved, population.phi[0], algorithm, population.lam, population.steps)
-    policies = [np.repeat(population.phi, T, axis=0)]
-    for _ in range(0 if algorithm.name == "none" else population.steps):
-        policies.append(algorithm.solve(solved.evaluate(policies[-1], FLOATS), float(population.lam)).policy)
-    case.__dict__["adaptation"] = Adaptation(np.stack(policies), ())
+    if algorithm.mixes_tasks and N > 1:
+        each = [_measured(population.chosen(np.array([index]))).case.adaptation for index in range(N)]
+        case.__dict__["adaptation"] = _side_by_side(each)
+        return _Together(case, FLOATS)
+    policies, steps = [np.repeat(population.phi, T, axis=0)], []
+    for k in range(0 if algorithm.name == "none" else population.steps):
+        steps.append(algorithm.step(solved.evaluate(policies[-1], FLOATS), float(population.lam), k))
+        policies.append(steps[-1].policy)
+    case.__dict__["adaptation"] = Adaptation(np.stack(policies), tuple(steps))
     return _Together(case, FLOATS)
+
+
+def _side_by_side(each: Sequence[Adaptation]) -> Adaptation:
+    """Adaptations of several families as one of all their tasks, for what depends on the tasks of one's own family."""
+    steps = []
+    for taken in zip(*(one.steps for one in each), strict=True):
+        estimates = [step.estimate for step in taken if step.estimate is not None]
+        steps.append(
+            Step(
+                np.concatenate([step.policy for step in taken]),
+                "solved" if all(step.status == "solved" for step in taken) else "stopped",
+                max(step.residual for step in taken),
+                max(step.iterations for step in taken),
+                np.concatenate(estimates) if estimates else None,
+            )
+        )
+    return Adaptation(np.concatenate([one.policies for one in each], axis=1), tuple(steps))
 
 
 class _Together(Measured):

@@ -45,8 +45,6 @@ CLOSE = 1e-9
 """A ratio this close to 1 may be given up for simpler numbers; otherwise two per cent of the distance to 1."""
 WELL_SERVED = 5
 """Under a time limit a start may take this share of what is left: few starts that converge beat many that do not."""
-SIMPLIFICATION = 1500
-"""Variants judged at most to make the best case readable."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ class Settings:
         generations: of each start at most.
         seconds: stop then, whatever has been done; None for no limit. Results then depend on the machine's speed.
         seed: of everything drawn.
+        variants: judged at most to make the best case readable; 0 leaves it as it was found.
     """
 
     states: int = 2
@@ -76,6 +75,7 @@ class Settings:
     generations: int = 600
     seconds: float | None = None
     seed: int = 0
+    variants: int = 1500
 
     def __post_init__(self) -> None:
         for name in ("states", "actions", "tasks", "steps", "starts", "generations"):
@@ -438,7 +438,11 @@ class Search:
         if found.case is None or found.ratio is None:
             return
         if found.violated:
-            simple = shrunk(found.case, lambda case: violation(self.theorem, case) is not None, budget=SIMPLIFICATION)
+
+            def broken(case: Case) -> bool:
+                return violation(self.theorem, case) is not None
+
+            simple = shrunk(found.case, broken, budget=self.settings.variants)
         else:
             target = 1 - max(1.02 * (1 - found.ratio), CLOSE)
 
@@ -448,7 +452,7 @@ class Search:
                 ratio, _ = _tightest(self.theorem, case, precise=False)
                 return ratio is not None and ratio >= target
 
-            simple = shrunk(found.case, tight, budget=SIMPLIFICATION)
+            simple = shrunk(found.case, tight, budget=self.settings.variants)
         ratio, verdict = _tightest(self.theorem, simple)
         found.simple, found.simple_verdict, found.simple_ratio = simple, verdict, ratio
 

@@ -1,0 +1,1 @@
+"""Meta-learning methods: one file a learner, discovered by its ``LEARNER``."""
