@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.adapt._sensitivity import action_value_to_logits, to_logits, visitation_to_logits
 from bomrl_theory.adapt.constrained import Activity, ConstrainedStep
 from bomrl_theory.adapt.convex_program import BudgetProgram, RegionProgram
 from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.exact.derivatives import action_value_pullback, log_policy_pullback, visitation_pullback
 from bomrl_theory.numbers import FLOATS, Array
 
 Smoothness = Literal["differentiable", "weakly active", "tied"]
@@ -79,16 +79,16 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: s
         if isinstance(program, BudgetProgram):
             by_visitation = price[:, None] * (pi * program.Qc).sum(axis=-1)
             by_cost = weight * pi - kappa[:, None, None] * by_reward
-            gradient = action_value_to_logits(phi, program.Qc, by_cost)
+            gradient = action_value_pullback(phi, by_cost, Q=program.Qc)
             broken = np.zeros_like(active)
         else:
             by_visitation = np.where(active[:, None], price[:, None] * divergence.value(phi.pi, x), 0)
             by_log_phi = by_log_phi + np.where(active[:, None, None], weight * divergence.by_log_phi(phi.pi, x), 0)
             gradient = np.zeros_like(pi)
             broken = (kappa == 0) & _broken_ties(program)
-        gradient = gradient + to_logits(phi, by_log_phi)
-        gradient = gradient + action_value_to_logits(phi, phi.Q, by_reward)
-        gradient = gradient + visitation_to_logits(phi, by_visitation)
+        gradient = gradient + log_policy_pullback(phi, by_log_phi)
+        gradient = gradient + action_value_pullback(phi, by_reward)
+        gradient = gradient + visitation_pullback(phi, by_visitation)
     smoothness: list[Smoothness] = [_smoothness(*task) for task in zip(step.activity, broken.tolist(), strict=True)]
     return Pullback(gradient, tuple(smoothness))
 
