@@ -104,7 +104,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Line:
-    """One gradient. Errors are relative to the closed form's Euclidean norm.
+    """One gradient. Errors are relative to the closed form's Euclidean norm, absolute where that is 0.
 
     Attributes:
         apart: from the closed form.
@@ -144,7 +144,9 @@ def lines_of(number: int) -> list[Line]:
         exact = hypergradient(solved, theta, algorithm, problem.lam).gradient
         norm = float(np.linalg.norm(exact))
         random = np.random.default_rng([number, 13]).normal(size=(DIRECTIONS - 1, *theta.shape))
-        units = [u / np.linalg.norm(u) for u in (exact, *random)]
+        first = exact if norm > 0 else np.ones_like(exact)
+        units = [u / np.linalg.norm(u) for u in (first, *random)]
+        scale = norm if norm > 0 else 1.0
         precise = Precise.of(solved, theta, algorithm, problem.lam)
         slopes = np.array([precise.derivative(u) for u in units])
         for method, settings in METHODS_COMPARED.items():
@@ -168,10 +170,10 @@ def lines_of(number: int) -> list[Line]:
                     float("nan") if found.linear_residual is None else found.linear_residual,
                     found.iterations,
                     norm,
-                    float(np.linalg.norm(found.gradient - exact)) / norm,
-                    max(float(off[0]), across) / norm,
-                    float((found.gradient * exact).sum()) / (size * norm),
-                    float(np.abs(found.gradient.sum(axis=-1)).max()) / norm,
+                    float(np.linalg.norm(found.gradient - exact)) / scale,
+                    max(float(off[0]), across) / scale,
+                    float((found.gradient * exact).sum()) / (size * norm) if norm > 0 else 1.0,
+                    float(np.abs(found.gradient.sum(axis=-1)).max()) / scale,
                 )
             )
     return lines
@@ -185,7 +187,8 @@ def table(lines: list[Line]) -> Iterator[str]:
         yield (
             f"| {algorithm} | {kind or '-'} | {method} | {statuses} | {worst(x.apart for x in some)} "
             f"| {worst(x.differences for x in some)} | {worst(x.residual for x in some)} "
-            f"| {worst(linear) if linear else '-'} | {max(x.iterations for x in some)} | {worst(x.gauge for x in some)} |"
+            f"| {worst(linear) if linear else '-'} | {max(x.iterations for x in some)} "
+            f"| {worst(x.gauge for x in some)} |"
         )
 
 
@@ -218,37 +221,37 @@ def readme(lines: list[Line], command: str) -> str:
     unbiased = [x for x in lines if x.method != "first-order"]
     beyond = [x for x in unbiased if not (x.apart <= AGREEMENT and x.differences <= DIFFERENCES)]
     packages = versions() | {"torch": version("torch")}
-    within = (
-        f"All {len(unbiased)} gradients"
-        if not beyond
-        else f"{len(unbiased) - len(beyond)} of {len(unbiased)} gradients"
-    )
+    count = f"All {len(unbiased)}" if not beyond else f"{len(unbiased) - len(beyond)} of {len(unbiased)}"
+    norms = [x.norm for x in lines if x.norm > 0]
     text = [
         "# Hypergradients",
         "",
         f"`{command}` regenerates this folder ({', '.join(f'{k} {v}' for k, v in packages.items())}).",
         "",
-        f"{len({x.family for x in lines})} random families of up to 16 states, 4 actions and 5 tasks with unequal weights, half "
-        "dense and half sparse with one start state; discount up to 0.95, lambda log-uniform in [0.01, 10]; standard normal "
-        "logits. Limits are drawn inside the range that makes a constraint active, or inactive, on every task.",
+        f"{len({x.family for x in lines})} random families of up to 16 states, 4 actions and 5 tasks with unequal "
+        "weights, half dense and half sparse with one start state; discount up to 0.95, lambda log-uniform in "
+        "[0.01, 10]; standard normal logits. Limits are drawn inside the range that makes a constraint active, or "
+        "inactive, on every task. A trust region with d_1 is always active.",
         "",
-        f"The reference of the column *differences* is a central difference of the whole meta-objective in {PRECISION}-bit "
-        f"arithmetic with a step of 2^{round(np.log2(STEP))}: in doubles, differences of F cannot show 1e-7 where the "
-        f"gradient is small. It is taken along the gradient and {DIRECTIONS - 1} random directions, from which the norm of the "
-        "whole error is estimated. *Apart* is the distance to the closed form. Both are relative to the closed form's norm, and "
-        "every entry is the worst of all families.",
+        f"The reference of the column *differences* is a central difference of the whole meta-objective in {PRECISION}-"
+        f"bit arithmetic with a step of 2^{round(np.log2(STEP))}: in doubles, differences of F cannot show 1e-7 where "
+        f"the gradient is small. It is taken along the gradient and {DIRECTIONS - 1} random directions, from which the "
+        "norm of the whole error is estimated. *Apart* is the distance to the closed form. Both are relative to the "
+        "closed form's norm, and every entry is the worst of all families. In a trust region wide enough for the best "
+        "action alone the gradient is exactly zero, and errors are absolute.",
         "",
-        f"{within} (first-order apart, which is biased) are within {AGREEMENT:g} of the closed form and within {DIFFERENCES:g} "
-        f"of the differences. The smallest norm of a gradient is {min(x.norm for x in lines):.1e}.",
+        f"{count} gradients (those of the first-order variant apart, which is biased) are within {AGREEMENT:g} of the "
+        f"closed form and within {DIFFERENCES:g} of the differences. Norms of gradients that are not exactly zero "
+        f"begin at {min(norms):.1e}.",
         "",
         *(
-            f"- Family {x.family}, {x.algorithm}{', ' + x.constraint if x.constraint else ''}, {x.method}, lambda {x.lam:.2g}, "
-            f"norm {x.norm:.1e}: apart {x.apart:.1e}, differences {x.differences:.1e}."
+            f"- Family {x.family}, {x.algorithm} {x.constraint}, {x.method}, lambda {x.lam:.2g}, norm {x.norm:.1e}: "
+            f"apart {x.apart:.1e}, differences {x.differences:.1e}."
             for x in beyond
         ),
         *([""] if beyond else []),
-        "| algorithm | constraint | method | status | apart | differences | stationarity | linear residual | most iterations "
-        "| sum over actions |",
+        "| algorithm | constraint | method | status | apart | differences | stationarity | linear residual "
+        "| most iterations | sum over actions |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *table(lines),
         "",
@@ -256,7 +259,8 @@ def readme(lines: list[Line], command: str) -> str:
         "",
         "Relative error and cosine against the closed form.",
         "",
-        "| algorithm | constraint | lambda | families | median error | largest error | median cosine | smallest cosine |",
+        "| algorithm | constraint | lambda | families | median error | largest error | median cosine "
+        "| smallest cosine |",
         "|---|---|---|---|---|---|---|---|",
         *bias(lines),
         "",

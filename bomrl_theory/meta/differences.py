@@ -127,6 +127,7 @@ class Precise:
         """One multiplier a task; the step at a fixed one is the free step."""
         program = step.program
         prior = program.divergence.algorithm.name == "kl-prior"
+        one = at.model.numbers.constant(1)
         active = np.array([activity == "active" for activity in step.activity])
         with FLOATS.activated():
             curvature = program.curvature(step.multiplier, step.log_policy - np.log(program.phi.pi))
@@ -150,8 +151,8 @@ class Precise:
         else:
 
             def at_multiplier(kappa: Array) -> Array:
-                inside = policy(at.Q, np.where(active, kappa, arb(1))[:, None, None])
-                kept = np.where(best, at.pi, arb(0))
+                inside = policy(at.Q, np.where(active, kappa, one)[:, None, None])
+                kept = np.where(best, at.pi, at.model.zero)
                 return np.where(active[:, None, None], inside, kept / kept.sum(axis=-1, keepdims=True))
 
             def left_side(pi: Array) -> Array:
@@ -162,7 +163,7 @@ class Precise:
         limit = _arbs(program.limit)
 
         def move(kappa: Array) -> Array:
-            return np.where(active, (left_side(at_multiplier(kappa)) - limit) / slope, arb(0))
+            return np.where(active, (left_side(at_multiplier(kappa)) - limit) / slope, at.model.zero)
 
         return at_multiplier(_newton(move, _arbs(step.multiplier)))
 
@@ -214,7 +215,6 @@ def _newton(step: Callable[[Array], Array], start: Array) -> Array:
     for _ in range(MAXIMUM_ITERATIONS):
         change = _mid(step(x))
         x = _mid(x + change)
-        if np.all(np.abs(change) <= SETTLED * (1 + np.abs(x))):
+        if np.all(abs(change) <= SETTLED * (1 + abs(x))):
             return x
-    worst = to_floats(np.abs(change)).max()
-    raise InvalidTask(f"the inner problem did not converge in high precision; the last step was {worst:.1e}")
+    raise InvalidTask(f"the inner problem did not converge in high precision in {MAXIMUM_ITERATIONS} iterations")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bomrl_theory.meta.hypergradient.method import Answer, Method, average, return_gradient, with_constraint
+from bomrl_theory.meta.hypergradient.method import Answer, Method, average, with_constraint
 from bomrl_theory.meta.lower_level import LowerLevel
 
 
@@ -17,7 +17,7 @@ class ClosedForm(Method):
     summary: ClassVar[str] = "closed form: the first-order conditions eliminated by hand"
 
     def gradient(self, level: LowerLevel) -> Answer:
-        g = return_gradient(level)
+        g = level.return_gradient
         solution = with_constraint(level, g, level.inverse)
         gradient = average(level, level.to_logits(solution))
         return Answer(gradient, "solved" if level.definite else "indefinite", level.residual(solution, g))

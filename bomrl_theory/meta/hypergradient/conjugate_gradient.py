@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from bomrl_theory.errors import InvalidTask
-from bomrl_theory.meta.hypergradient.method import Answer, Method, average, return_gradient, with_constraint
+from bomrl_theory.meta.hypergradient.method import Answer, Method, average, with_constraint
 from bomrl_theory.meta.lower_level import LowerLevel
 from bomrl_theory.meta.lower_level.base import inverted
 from bomrl_theory.numbers import Array
@@ -41,7 +41,7 @@ class ConjugateGradient(Method):
             raise InvalidTask(f"iterations = {self.iterations} of the linear solver must not be negative")
 
     def gradient(self, level: LowerLevel) -> Answer:
-        g = return_gradient(level)
+        g = level.return_gradient
         metric = level.metric
         cap = 4 * g[0].size if self.iterations is None else self.iterations
         runs: list[Run] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bomrl_theory.meta.hypergradient.method import Answer, Method, average, return_gradient, with_constraint
+from bomrl_theory.meta.hypergradient.method import Answer, Method, average, with_constraint
 from bomrl_theory.meta.lower_level import LowerLevel
 
 
@@ -17,6 +17,6 @@ class FirstOrder(Method):
     summary: ClassVar[str] = "biased: as if action values and visitation did not depend on the meta-policy"
 
     def gradient(self, level: LowerLevel) -> Answer:
-        g = return_gradient(level)
+        g = level.return_gradient
         solution = with_constraint(level, g, level.inverse)
         return Answer(average(level, level.to_logits(solution, indirect=False)))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.meta.hypergradient.method import Answer, Method, average, return_gradient
+from bomrl_theory.meta.hypergradient.method import Answer, Method, average
 from bomrl_theory.meta.lower_level import LowerLevel, Solution
 from bomrl_theory.meta.lower_level.base import inverted
 from bomrl_theory.numbers import Array
@@ -22,7 +22,7 @@ class Implicit(Method):
     summary: ClassVar[str] = "one dense linear system a task: the whole first-order (KKT) system"
 
     def gradient(self, level: LowerLevel) -> Answer:
-        g = return_gradient(level)
+        g = level.return_gradient
         solution, definite = _solved(level, g)
         gradient = average(level, level.to_logits(solution))
         return Answer(gradient, "solved" if definite else "indefinite", level.residual(solution, g))

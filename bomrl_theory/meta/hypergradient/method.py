@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.exact.derivatives import policy_gradient
 from bomrl_theory.meta.lower_level import LowerLevel, Solution
 from bomrl_theory.numbers import Array
 
@@ -55,11 +54,6 @@ class Method(ABC):
     @abstractmethod
     def gradient(self, level: LowerLevel) -> Answer:
         """Differentiate at an adaptation; called inside ``FLOATS.activated()``."""
-
-
-def return_gradient(level: LowerLevel) -> Float64[Array, "T S A"]:
-    """The adjoint system's right side: the gradient of every task's return in the adapted policy's logits."""
-    return policy_gradient(level.adapted.plus)
 
 
 def average(level: LowerLevel, each: Float64[Array, "T S A"]) -> Float64[Array, "S A"]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from bomrl_theory.errors import InvalidTask
-from bomrl_theory.meta.hypergradient.method import Answer, Method, average, return_gradient, with_constraint
+from bomrl_theory.meta.hypergradient.method import Answer, Method, average, with_constraint
 from bomrl_theory.meta.lower_level import LowerLevel
 from bomrl_theory.meta.lower_level.base import inverted
 from bomrl_theory.numbers import Array
@@ -50,7 +50,7 @@ class Unrolled(Method):
                 raise InvalidTask(f"{name} = {value} of the unrolled iterations must be at least 1")
 
     def gradient(self, level: LowerLevel) -> Answer:
-        g = return_gradient(level)
+        g = level.return_gradient
         sweeps = self.terms if self.sweeps is None else self.sweeps
         used: list[int] = []
 

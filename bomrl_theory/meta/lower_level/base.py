@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
+from bomrl_theory.exact.derivatives import policy_gradient
 from bomrl_theory.meta.objective import Adapted
 from bomrl_theory.numbers import Array
 
@@ -92,6 +93,11 @@ class LowerLevel:
             terms: of the series for the linear systems of policy evaluation; None solves them.
         """
         raise NotImplementedError
+
+    @cached_property
+    def return_gradient(self) -> Float64[Array, "T S A"]:
+        """g, the gradient of every task's return in the adapted policy's logits."""
+        return policy_gradient(self.adapted.plus)
 
     @property
     def stationarity(self) -> float:

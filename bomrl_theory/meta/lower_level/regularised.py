@@ -19,10 +19,11 @@ from jaxtyping import Float64
 from bomrl_theory.adapt.constrained import ConstrainedStep
 from bomrl_theory.adapt.constrained_derivative import Adjoint, smoothness_of, to_logits
 from bomrl_theory.adapt.divergence import divergence_of
-from bomrl_theory.exact.derivatives import action_value_pullback, log_policy_pullback
+from bomrl_theory.exact.derivatives import action_value_pullback, log_policy_pullback, policy_gradient
 from bomrl_theory.meta.lower_level.base import LowerLevel, Solution, centred, inverted, without_total
 from bomrl_theory.meta.objective import Adapted
 from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.policy import SMALLEST
 
 
 class Regularised(LowerLevel):
@@ -41,7 +42,7 @@ class Regularised(LowerLevel):
 
     @cached_property
     def metric(self) -> Float64[Array, "T S A"]:
-        return np.where(self.pi > 0, self.divergence.metric(self.adapted.phi.pi, self.x), 0)
+        return np.where(self.pi >= SMALLEST, self.divergence.metric(self.adapted.phi.pi, self.x), 0)
 
     @cached_property
     def looseness(self) -> Float64[Array, "T S A"]:
@@ -113,6 +114,9 @@ class Constrained(Regularised):
         active &= program.curvature(kappa, self.x) > 0
         C = program.direction(kappa)
         self.constraint = np.where(active[:, None, None], self.pi * centred(self.pi, C), 0)
+        # Actions that the limit drops are played with the smallest doubles, but not part of the problem.
+        kept = np.where(self.metric > 0, policy_gradient(adapted.plus), 0)
+        self.return_gradient = kept - self.pi * kept.sum(axis=-1, keepdims=True)
         self.smooth = all(smoothness == "differentiable" for smoothness in smoothness_of(step))
 
     def to_logits(
