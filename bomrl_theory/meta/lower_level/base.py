@@ -125,17 +125,13 @@ class LowerLevel:
         return largest * np.sqrt((relative**2).sum(axis=(-2, -1)))
 
     def residual(self, solution: Solution, g: Float64[Array, "T S A"]) -> float:
-        """The adjoint system's largest relative residual over the tasks, measured whoever solved it."""
-        left = g - self.product(solution.z)
-        size = self.norm(g)
+        """The adjoint system's largest residual over the tasks, relative to its right side, whoever solved it."""
+        left, size = g - self.product(solution.z), self.norm(g)
+        off = np.zeros(len(g))
         if self.constraint is not None:
             left = left + solution.price[:, None, None] * self.weighted_constraint
-            lengths = self.norm(self.constraint) * self.norm(self.metric * solution.z)
-            along = np.abs((self.constraint * solution.z).sum(axis=(-2, -1)))
-            across = float((along / np.where(lengths > 0, lengths, 1)).max())
-        else:
-            across = 0.0
-        return max(across, float((self.norm(left) / np.where(size > 0, size, 1)).max()))
+            off = np.abs((self.constraint * solution.z).sum(axis=(-2, -1))) * inverted(self.norm(self.constraint))
+        return float((np.maximum(off, self.norm(left)) / np.where(size > 0, size, 1)).max())
 
 
 def inverted(x: Float64[Array, "..."]) -> Float64[Array, "..."]:

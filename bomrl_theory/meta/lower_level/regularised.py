@@ -108,7 +108,8 @@ class Constrained(Regularised):
         program, kappa = step.program, step.multiplier
         self.divergence = program.divergence
         self.x = step.log_policy - np.log(adapted.phi.pi)
-        self.pi = program.policy(self.x)  # not kept above the smallest doubles, as the policy that is played is
+        pi = program.policy(self.x)  # not kept above the smallest doubles, as the policy that is played is
+        self.pi = pi / pi.sum(axis=-1, keepdims=True)  # exactly 1 where one action is left
         self.R, self.lam = program.reward(kappa), program.lam(kappa)
         active = np.array([activity == "active" for activity in step.activity])
         active &= program.curvature(kappa, self.x) > 0
