@@ -207,7 +207,7 @@ def bias(lines: list[Line]) -> Iterator[str]:
     """Rows: the first-order variant by algorithm and decade of lambda."""
     for (algorithm, kind, _), some in grouped([x for x in lines if x.method == "first-order"]):
         for low, high in DECADES:
-            inside = [x for x in some if low <= x.lam < high]
+            inside = [x for x in some if low <= x.lam < high and x.norm > 0]
             if inside:
                 errors, cosines = np.array([x.apart for x in inside]), np.array([x.cosine for x in inside])
                 yield (
@@ -257,7 +257,7 @@ def readme(lines: list[Line], command: str) -> str:
         "",
         "## Bias of the first-order variant",
         "",
-        "Relative error and cosine against the closed form.",
+        "Relative error and cosine against the closed form, where the gradient is not zero.",
         "",
         "| algorithm | constraint | lambda | families | median error | largest error | median cosine "
         "| smallest cosine |",
