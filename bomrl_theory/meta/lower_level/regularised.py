@@ -81,22 +81,19 @@ class Regularised(LowerLevel):
         total = (L * self.pi).sum(axis=-1, keepdims=True)
         return inverted(self.metric) * right - L * (L * right).sum(axis=-1, keepdims=True) / total
 
-    def by_log_phi(self, solution: Solution) -> Float64[Array, "T S A"]:
-        """The cotangent of ``log phi`` in the first condition."""
-        return self.metric * centred(self.pi, solution.z)
-
-    def by_reward(self, solution: Solution) -> Float64[Array, "T S A"]:
-        """The cotangent of R."""
-        moved = self.pi * centred(self.pi, solution.z)
-        return np.where(self.lam > 0, moved / np.where(self.lam > 0, self.lam, 1), 0)
+    def cotangents(self, solution: Solution) -> tuple[Float64[Array, "T S A"], Float64[Array, "T S A"]]:
+        """Of R, and of ``log phi`` in the first condition."""
+        c = centred(self.pi, solution.z)
+        return np.where(self.lam > 0, self.pi * c / np.where(self.lam > 0, self.lam, 1), 0), self.metric * c
 
     def to_logits(
         self, solution: Solution, *, indirect: bool = True, terms: int | None = None
     ) -> Float64[Array, "T S A"]:
-        logits = log_policy_pullback(self.adapted.phi, self.by_log_phi(solution))
+        by_reward, by_log_phi = self.cotangents(solution)
+        logits = log_policy_pullback(self.adapted.phi, by_log_phi)
         if not indirect:
             return logits
-        return logits + action_value_pullback(self.adapted.phi, self.by_reward(solution), terms=terms)
+        return logits + action_value_pullback(self.adapted.phi, by_reward, terms=terms)
 
 
 class Constrained(Regularised):
@@ -123,5 +120,5 @@ class Constrained(Regularised):
     def to_logits(
         self, solution: Solution, *, indirect: bool = True, terms: int | None = None
     ) -> Float64[Array, "T S A"]:
-        adjoint = Adjoint(self.by_reward(solution), self.by_log_phi(solution), solution.price)
+        adjoint = Adjoint(*self.cotangents(solution), solution.price)
         return to_logits(self.step, adjoint, indirect=indirect, terms=terms)
