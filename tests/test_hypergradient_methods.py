@@ -155,6 +155,20 @@ def test_methods_agree(number: int, algorithm: str, kind: str, method: str) -> N
         assert found.linear_residual <= 1e-12
 
 
+@pytest.mark.parametrize("method", UNBIASED)
+@pytest.mark.parametrize("lam", [1e-5, 1e-4, 1e-3, 1e3])
+@pytest.mark.parametrize("algorithm", FREE)
+def test_methods_agree_at_extreme_lambda(algorithm: str, lam: float, method: str) -> None:
+    """Also where most of the policy has underflowed, and with it the gradient."""
+    it = problem(0)
+    expected = hypergradient(it.solved, it.theta, algorithm, lam)
+    found = hypergradient(it.solved, it.theta, algorithm, lam, method=method)
+    size = np.linalg.norm(expected.gradient)
+    assert expected.status == "solved"
+    assert np.linalg.norm(found.gradient - expected.gradient) <= (1e-6 if method == "unrolled" else 1e-8) * size
+    assert found.status in ("solved", "truncated" if method == "unrolled" else "solved")
+
+
 @cases
 def test_central_differences_notice_a_biased_gradient(algorithm: str, kind: str) -> None:
     """The check above can fail: the first-order variant does, where there is something to leave out."""

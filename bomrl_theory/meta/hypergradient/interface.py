@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float64
 
 from bomrl_theory.adapt.step import Algorithm
@@ -95,6 +96,8 @@ def hypergradient(
         stationarity = level.stationarity
         findings: list[Outcome] = [answer.status]
         if adapted.step.status != "solved":
+            findings.append("stopped")
+        if not np.all(np.isfinite(answer.gradient)):  # an iteration that diverged, or numbers beyond doubles
             findings.append("stopped")
         if not level.smooth:
             findings.append("kink")

@@ -42,7 +42,14 @@ class Regularised(LowerLevel):
 
     @cached_property
     def metric(self) -> Float64[Array, "T S A"]:
-        return np.where(self.pi >= SMALLEST, self.divergence.metric(self.adapted.phi.pi, self.x), 0)
+        # At SMALLEST and below a policy holds no solution any more, but a limit of doubles.
+        return np.where(self.pi > 2 * SMALLEST, self.divergence.metric(self.adapted.phi.pi, self.x), 0)
+
+    @cached_property
+    def return_gradient(self) -> Float64[Array, "T S A"]:
+        # Actions without a metric are played with the smallest doubles, but are not part of the problem.
+        kept = np.where(self.metric > 0, policy_gradient(self.adapted.plus), 0)
+        return kept - self.pi * kept.sum(axis=-1, keepdims=True)
 
     @cached_property
     def looseness(self) -> Float64[Array, "T S A"]:
@@ -112,9 +119,6 @@ class Constrained(Regularised):
         active &= program.curvature(kappa, self.x) > 0
         C = program.direction(kappa)
         self.constraint = np.where(active[:, None, None], self.pi * centred(self.pi, C), 0)
-        # Actions that the limit drops are played with the smallest doubles, but not part of the problem.
-        kept = np.where(self.metric > 0, policy_gradient(adapted.plus), 0)
-        self.return_gradient = kept - self.pi * kept.sum(axis=-1, keepdims=True)
         self.smooth = all(smoothness == "differentiable" for smoothness in smoothness_of(step))
 
     def to_logits(
