@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import meta_training
 import numpy as np
 
 from bomrl_theory.exact import kernels
@@ -59,6 +60,7 @@ class Problem:
         repeats: timed calls, after one that is not counted.
         contestants: who takes part.
         remarks: who does not, and why.
+        reference: the contestant whose CPU time is 1.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Problem:
     repeats: int
     contestants: tuple[Contestant, ...]
     remarks: str = ""
+    reference: str = "ours, certified"
 
 
 @dataclass(frozen=True)
@@ -373,5 +376,19 @@ PROBLEMS = (
         5,
         (Contestant("ours, certified", verdicts),),
         "From the arrays to certified verdicts: optimum, adaptation, both sides, decision.",
+    ),
+    Problem(
+        "meta",
+        "{} meta-iterations: plain ascent, exact gradient, Alg^(2), 20 Frozen Lake tasks of high variance, gamma 4/5",
+        "run",
+        (150, 15),
+        5,
+        (
+            Contestant("ours, closed form", meta_training.ours("exact")),
+            Contestant("ours, autodiff", meta_training.ours("autodiff"), "torch"),
+            Contestant("PyTorch, autodiff through everything", meta_training.torch_everything, "torch"),
+        ),
+        "In float64, from the uniform policy, with lambda 1/10 and a step of 1. Both reach the same logits.",
+        "ours, closed form",
     ),
 )

@@ -27,7 +27,7 @@ from bomrl_theory.meta.derivatives import (
     visitation_change,
     visitation_pullback,
 )
-from bomrl_theory.meta.hypergradient import METHODS, hypergradient
+from bomrl_theory.meta.hypergradient import hypergradient
 from bomrl_theory.meta.objective import objective
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Numbers, Rationals, to_floats
 from bomrl_theory.tasks.family import TaskFamily
@@ -178,7 +178,9 @@ def test_first_order_variant_is_another_vector(algorithm: str) -> None:
     assert np.linalg.norm(exact - first) > 1e-3 * np.linalg.norm(exact)
     bandits = Solved(TaskFamily.new(np.ones((2, 1, 3, 1)), rng.normal(size=(2, 1, 3)), Fraction(1, 2), [1]))
     if algorithm != "policy-gradient":  # MAML drops the Hessian of J, which a bandit has as well
-        exact, first = (hypergradient(bandits, theta[:1], algorithm, 0.5, method=m).gradient for m in METHODS[::2])
+        exact, first = (
+            hypergradient(bandits, theta[:1], algorithm, 0.5, method=m).gradient for m in ("exact", "first-order")
+        )
         assert np.allclose(exact, first, rtol=1e-12, atol=1e-15)
 
 

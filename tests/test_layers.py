@@ -76,7 +76,10 @@ def test_the_reader_of_imports_sees_them() -> None:
     assert "theorems" in set(imported_layers(Path("theory/registry.py")))
 
 
-@pytest.mark.parametrize("core", ["bomrl_theory", "bomrl_theory.verify.run", "bomrl_theory.theory.registry"])
+@pytest.mark.parametrize(
+    "core",
+    ["bomrl_theory", "bomrl_theory.verify.run", "bomrl_theory.theory.registry", "bomrl_theory.meta.hypergradient"],
+)
 def test_core_imports_no_optional_dependency(core: str) -> None:
     """A fresh interpreter that imports the core has loaded none of the extras."""
     program = f"import sys, bomrl_theory, {core}; print([m for m in {OPTIONAL!r} if m in sys.modules])"

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from bomrl_theory.adapt._divergence import divergence_of
 from bomrl_theory.adapt.constraint import Constraint, CostBudget
 from bomrl_theory.adapt.convex_program import BudgetProgram, ConvexProgram, RegionProgram, convex_program
+from bomrl_theory.adapt.divergence import divergence_of
 from bomrl_theory.adapt.kkt import KKT, residuals
 from bomrl_theory.adapt.step import Algorithm, Step
 from bomrl_theory.errors import InvalidTask, UnknownName

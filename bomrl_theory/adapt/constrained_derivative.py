@@ -13,13 +13,28 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.adapt._sensitivity import action_value_to_logits, to_logits, visitation_to_logits
 from bomrl_theory.adapt.constrained import Activity, ConstrainedStep
 from bomrl_theory.adapt.convex_program import BudgetProgram, RegionProgram
 from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.exact.derivatives import action_value_pullback, log_policy_pullback, visitation_pullback
 from bomrl_theory.numbers import FLOATS, Array
 
 Smoothness = Literal["differentiable", "weakly active", "tied"]
+
+
+@dataclass(frozen=True, eq=False)
+class Adjoint:
+    """The adjoint solution of the KKT system, as cotangents of what the lower level is given.
+
+    Attributes:
+        by_reward: of R [T, S, A].
+        by_log_phi: of ``log phi`` in the stationarity condition [T, S, A].
+        price: of the constraint's limit, with the other sign [T]; zero where it is not active.
+    """
+
+    by_reward: Float64[Array, "T S A"]
+    by_log_phi: Float64[Array, "T S A"]
+    price: Float64[Array, " T"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +69,7 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: s
     if of not in ("policy", "log-policy"):
         raise UnknownName("argument of the pullback", of, ("policy", "log-policy"))
     program, kappa = step.program, step.multiplier
-    phi, divergence = program.phi, program.divergence
+    phi = program.phi
     if cotangent.shape != phi.pi.shape or not np.all(np.isfinite(cotangent)):
         raise InvalidTask(f"the cotangent must be finite with shape {list(phi.pi.shape)}, not {list(cotangent.shape)}")
     with FLOATS.activated():
@@ -73,24 +88,49 @@ def pullback(step: ConstrainedStep, cotangent: Float64[Array, "T S A"], *, of: s
         price = np.where(active & (curvature > 0), -along / np.where(curvature > 0, curvature, 1), 0)
         weight = (price[:, None] * phi.nu)[..., None]
         u = u + weight * pi * C
-        by_reward = program.response(x, lam, u)
-        by_log_phi = program.centred(x, u)
+        adjoint = Adjoint(program.response(x, lam, u), program.centred(x, u), price)
+        return Pullback(to_logits(step, adjoint), smoothness_of(step))
 
-        if isinstance(program, BudgetProgram):
-            by_visitation = price[:, None] * (pi * program.Qc).sum(axis=-1)
-            by_cost = weight * pi - kappa[:, None, None] * by_reward
-            gradient = action_value_to_logits(phi, program.Qc, by_cost)
-            broken = np.zeros_like(active)
-        else:
-            by_visitation = np.where(active[:, None], price[:, None] * divergence.value(phi.pi, x), 0)
-            by_log_phi = by_log_phi + np.where(active[:, None, None], weight * divergence.by_log_phi(phi.pi, x), 0)
-            gradient = np.zeros_like(pi)
-            broken = (kappa == 0) & _broken_ties(program)
-        gradient = gradient + to_logits(phi, by_log_phi)
-        gradient = gradient + action_value_to_logits(phi, phi.Q, by_reward)
-        gradient = gradient + visitation_to_logits(phi, by_visitation)
-    smoothness: list[Smoothness] = [_smoothness(*task) for task in zip(step.activity, broken.tolist(), strict=True)]
-    return Pullback(gradient, tuple(smoothness))
+
+def to_logits(
+    step: ConstrainedStep, adjoint: Adjoint, *, indirect: bool = True, terms: int | None = None
+) -> Float64[Array, "T S A"]:
+    """Pull an adjoint solution back to the logits of phi; use it inside ``FLOATS.activated()``.
+
+    Args:
+        indirect: also through Q^phi, Qc^phi and nu^phi.
+        terms: of the series for the linear systems of policy evaluation; None solves them.
+    """
+    program, kappa = step.program, step.multiplier
+    phi, divergence = program.phi, program.divergence
+    x = step.log_policy - np.log(phi.pi)
+    pi = program.policy(x)
+    weight = (adjoint.price[:, None] * phi.nu)[..., None]
+    active = adjoint.price != 0
+    by_log_phi = adjoint.by_log_phi
+    if isinstance(program, RegionProgram):
+        # Where the region does not bind x may be infinite, and the divergence plays no part.
+        by_log_phi = by_log_phi + np.where(active[:, None, None], weight * divergence.by_log_phi(phi.pi, x), 0)
+        by_visitation = np.where(active[:, None], adjoint.price[:, None] * divergence.value(phi.pi, x), 0)
+    else:
+        by_visitation = adjoint.price[:, None] * (pi * program.Qc).sum(axis=-1)
+    gradient = log_policy_pullback(phi, by_log_phi)
+    if not indirect:
+        return gradient
+    if isinstance(program, BudgetProgram):
+        by_cost = weight * pi - kappa[:, None, None] * adjoint.by_reward
+        gradient = gradient + action_value_pullback(phi, by_cost, Q=program.Qc, terms=terms)
+    gradient = gradient + action_value_pullback(phi, adjoint.by_reward, terms=terms)
+    return gradient + visitation_pullback(phi, by_visitation, terms=terms)
+
+
+def smoothness_of(step: ConstrainedStep) -> tuple[Smoothness, ...]:
+    """Where the step is differentiable, task by task; use it inside ``FLOATS.activated()``."""
+    program = step.program
+    broken = np.zeros(len(step.multiplier), dtype=bool)
+    if isinstance(program, RegionProgram):
+        broken = (step.multiplier == 0) & _broken_ties(program)
+    return tuple(_smoothness(*task) for task in zip(step.activity, broken.tolist(), strict=True))
 
 
 def _smoothness(activity: Activity, broken: bool) -> Smoothness:

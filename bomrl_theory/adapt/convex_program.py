@@ -18,8 +18,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from bomrl_theory.adapt._divergence import Divergence
 from bomrl_theory.adapt.constraint import Constraint, TrustRegion, for_tasks
+from bomrl_theory.adapt.divergence import Divergence
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.numbers import Array

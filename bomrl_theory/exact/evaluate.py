@@ -75,7 +75,8 @@ class Evaluation:
     @cached_property
     def visited(self) -> Bool[Array, "T S"]:
         """Whether nu is positive: decided on the graph, not in arithmetic."""
-        return visited_states(self.model.family, self.weights > 0)
+        support = self.weights > 0
+        return self.model.reachable if np.all(support) else visited_states(self.model.family, support)
 
     @cached_property
     def J(self) -> Shaped[Numeric, " T"]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jaxtyping import Shaped
+import numpy as np
+from jaxtyping import Bool, Shaped
 
-from bomrl_theory.numbers import Numbers, Numeric
+from bomrl_theory.exact.reachability import visited_states
+from bomrl_theory.numbers import Array, Numbers, Numeric
 from bomrl_theory.tasks.family import TaskFamily
 
 
@@ -48,6 +50,11 @@ class Model:
     def zero(self) -> Any:
         """Zero as an exact scalar."""
         return self.numbers.constant(0)
+
+    @cached_property
+    def reachable(self) -> Bool[Array, "T S"]:
+        """The states that a policy of full support visits: decided on the graph."""
+        return visited_states(self.family, np.ones(self.family.r.shape, dtype=bool))
 
     def action_value(self, V: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S A"]:
         """``r + gamma P V``."""

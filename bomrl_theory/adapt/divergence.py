@@ -1,4 +1,4 @@
-"""The two divergences that the constrained step is written for, with their derivatives.
+"""The two divergences between policies, with their derivatives.
 
 Everything is a function of ``phi`` and of the logarithmic ratio ``x = log(pi/phi)``, which stays finite
 where ``pi`` itself underflows, and is minus infinity only for actions that a limit ``lambda -> 0`` drops.
@@ -34,6 +34,7 @@ class Divergence:
         weighted_slope: ``pi dd/dpi`` up to a multiple of ``pi``, from ``phi, x``.
         by_log_phi: ``dd/dlog phi`` at fixed ``pi``, up to a multiple of ``phi``, from ``phi, x``.
         looseness: ``1 / (pi d2d/dpi2)``, from ``x``.
+        metric: ``pi^2 d2d/dpi2``, from ``phi, x``.
         maximum: an upper bound of ``<pi, R> - lambda d(phi, pi)`` over the simplex, attained if ``x`` is
             the maximiser, from ``phi, R, lambda, x``.
     """
@@ -44,6 +45,7 @@ class Divergence:
     weighted_slope: Callable[[Rows, Rows], Rows]
     by_log_phi: Callable[[Rows, Rows], Rows]
     looseness: Callable[[Rows], Rows]
+    metric: Callable[[Rows, Rows], Rows]
     maximum: Callable[[Rows, Rows, Lambda, Rows], Float64[Array, "T S"]]
 
 
@@ -85,6 +87,7 @@ DIVERGENCES = {
         weighted_slope=lambda phi, x: -phi,
         by_log_phi=lambda phi, x: -phi * x,
         looseness=np.exp,
+        metric=lambda phi, x: phi,
         maximum=_prior_maximum,
     ),
     kl_posterior.ALGORITHM.name: Divergence(
@@ -94,6 +97,7 @@ DIVERGENCES = {
         weighted_slope=lambda phi, x: phi * np.exp(x) * x,
         by_log_phi=lambda phi, x: -phi * np.exp(x),
         looseness=np.ones_like,
+        metric=lambda phi, x: phi * np.exp(x),
         maximum=_posterior_maximum,
     ),
 }
