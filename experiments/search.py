@@ -31,7 +31,7 @@ SIZES = ((1, None), (2, None), (3, None))
 
 @click.command()
 @click.argument("theorems", nargs=-1)
-@click.option("--seconds", default=12.0, show_default=True, help="For each theorem, shared by the sizes.")
+@click.option("--seconds", default=15.0, show_default=True, help="For each theorem, shared by the sizes.")
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option("--again", is_flag=True, help="Also where the row is current.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=OUTPUT)

@@ -86,7 +86,7 @@ def rehash(lines: Lines) -> None:
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All theorems on their witnesses and on random cases."""
     path = tmp_path_factory.mktemp("certificates") / "random.jsonl"
-    return written(path, list(registry().values()), random_cases(np.random.SeedSequence(11), 16))
+    return written(path, list(registry().values()), random_cases(np.random.SeedSequence(11), 8))
 
 
 @pytest.fixture
