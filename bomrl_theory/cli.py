@@ -10,9 +10,10 @@ import json
 import os
 import shlex
 import sys
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
     from bomrl_theory.verify.search import Found, Progress
     from bomrl_theory.verify.verdict import Verdict
+    from bomrl_theory.verify.work import Workers
 
 INTERRUPTED = 130
 
@@ -103,6 +105,11 @@ cases_option = click.option(
     help="How many random families to draw (default 200), or with --family, how many random meta-policies for each.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything drawn.")
+workers_option = click.option(
+    "--workers",
+    type=int,
+    help="Processes that share the work (default: one a processor if it is worth it); the result is the same.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 
 
@@ -139,6 +146,7 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
     metavar="FILE.jsonl",
     help="Write every verdict with its exact data to a new file, for bomrl check.",
 )
+@workers_option
 def verify(
     theorems: tuple[str, ...],
     families: tuple[str, ...],
@@ -148,6 +156,7 @@ def verify(
     counterexamples: Path,
     replay: Path | None,
     certificates: Path | None,
+    workers: int | None,
 ) -> None:
     """Decide theorems on task families and random cases.
 
@@ -162,7 +171,7 @@ def verify(
     chosen = _theorems(theorems)
     plan = _plan(chosen, families, cases, seed)
     with _certificates(certificates, seed) as on_verdicts:
-        run = _run(chosen, plan, on_verdicts)
+        run = _run(chosen, plan, _workers(theorems, plan, workers), on_verdicts)
     saved = _save_counterexamples(run, counterexamples)
     if as_json:
         _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
@@ -328,14 +337,15 @@ bomrl report -o quick --family frozen-lake-low""",
 @family_option
 @cases_option
 @seed_option
-def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int) -> None:
+@workers_option
+def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int, workers: int | None) -> None:
     """Verify, then write the bound-versus-empirical report (HTML, PNG, PDF, CSV, JSON)."""
     from bomrl_theory.report.report import check_destination, write_report
 
     check_destination(output)
     chosen = _theorems(())
     plan = _plan(chosen, families, cases, seed)
-    run = _run(chosen, plan)
+    run = _run(chosen, plan, _workers((), plan, workers))
     if not run.finished:
         _exit(INTERRUPTED)
     command = " ".join(
@@ -585,7 +595,25 @@ def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None,
     return plan
 
 
-def _run(theorems: list[Theorem], plan: Plan, on_verdicts: OnVerdicts | None = None) -> Run:
+WORTH_SHARING = 10_000
+"""Pairs of a theorem and a case: for fewer it takes longer to start processes than to judge."""
+
+
+def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | None:
+    """The processes that share a run; None where one process is as good."""
+    from bomrl_theory.theory.registry import registry
+    from bomrl_theory.verify.work import Workers, usable_processors
+
+    names = names or tuple(registry())
+    if count is None:
+        count = usable_processors() if plan.count * len(names) >= WORTH_SHARING else 1
+    workers = Workers(names, count)
+    return workers if count > 1 else None
+
+
+def _run(
+    theorems: list[Theorem], plan: Plan, workers: Workers | None = None, on_verdicts: OnVerdicts | None = None
+) -> Run:
     from bomrl_theory.verify.run import ignore, verify
 
     with _progress("verifying", plan.count) as advance:
@@ -594,6 +622,8 @@ def _run(theorems: list[Theorem], plan: Plan, on_verdicts: OnVerdicts | None = N
             plan.generate(),
             on_case=lambda case: advance(case.origin),
             on_verdicts=on_verdicts or ignore,
+            sparing=True,
+            workers=workers,
         )
 
 
@@ -622,12 +652,20 @@ def _progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
         TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[now]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=total, now="")
-        yield lambda now: progress.update(bar, advance=1, now=now)
+        bar = progress.add_task(title, total=total, now="", rate="")
+        begin, done = time.monotonic(), 0
+
+        def advance(now: str) -> None:
+            nonlocal done
+            done += 1
+            progress.update(bar, advance=1, now=now, rate=f"{done / max(time.monotonic() - begin, 1e-3):.1f}/s")
+
+        yield advance
 
 
 @contextmanager
