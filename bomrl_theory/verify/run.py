@@ -23,7 +23,7 @@ from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.counterexample import smallest_counterexample
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, tightest
-from bomrl_theory.verify.work import Found, Job, Workers, judged, judged_here, jobs
+from bomrl_theory.verify.work import Found, Job, Workers, jobs, judged, judged_here
 
 DEFAULT_FAMILIES = (
     "frozen-lake-high",
