@@ -340,9 +340,11 @@ bomrl report -o quick --family frozen-lake-low""",
 @workers_option
 def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int, workers: int | None) -> None:
     """Verify, then write the bound-versus-empirical report (HTML, PNG, PDF, CSV, JSON)."""
-    from bomrl_theory.report.report import check_destination, write_report
+    from bomrl_theory.report.report import check_destination, stages, write_report
 
     check_destination(output)
+    from bomrl_theory.report.frozen_lake import Settings  # needs the packages that were just looked for
+
     chosen = _theorems(())
     plan = _plan(chosen, families, cases, seed)
     run = _run(chosen, plan, _workers((), plan, workers))
@@ -353,7 +355,7 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
         + ([f"--cases {cases}"] if cases is not None else [])
         + [f"--seed {seed}"]
     )
-    with _stages() as on_stage:
+    with _progress("writing", stages(Settings(seed=seed))) as on_stage:
         page = write_report(run, output, seed=seed, command=command, on_stage=on_stage)
     saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
@@ -679,19 +681,6 @@ def _search_progress() -> Iterator[Callable[[Progress], None]]:
         return
     with console.status("searching") as status:
         yield lambda progress: status.update(progress.describe())
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """A spinner that names the current stage; nothing where stderr is not a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda stage: None
-        return
-    with console.status("writing the report") as status:
-        yield lambda stage: status.update(stage)
 
 
 def _console() -> Console:

@@ -322,9 +322,17 @@ def _ratio_bars(panel: Axes, rows: Table, edges: np.ndarray, *, base: float, hei
         (violated, held, {"facecolor": VERMILLION, "edgecolor": INK, "hatch": "////", "linewidth": 0.4}),
     )
     for counts, below, style in styles:
-        if counts.any():
+        for first, last in _runs(counts > 0):  # empty bins would be drawn as a line along the bottom
+            part = slice(first, last)
             bottom = base + below * scale + np.zeros_like(counts)
-            panel.stairs(bottom + counts * scale, edges, baseline=bottom, fill=True, **style)
+            top = bottom + counts * scale
+            panel.stairs(top[part], edges[first : last + 1], baseline=bottom[part], fill=True, **style)
+
+
+def _runs(filled: np.ndarray) -> list[tuple[int, int]]:
+    """Where stretches of true entries begin and end."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], filled.astype(int), [0]])))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
 
 
 def _binned(rows: Table, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -117,6 +117,7 @@ def page(
         legend={"refuted": _badge(Finding.REFUTED), "broken": _badge(Finding.BROKEN)},
         glyphs=Markup(GLYPHS),
         overview=_overview(groups, tightest),
+        attained=ATTAINED,
         remarkable=[_remarkable(result) for result in run.results if finding(result) is not Finding.HOLDS],
         summary=_summary(run, topics),
         tightest=_tightest(tightest, topics),
@@ -241,11 +242,11 @@ def _overview(groups: Mapping[str, Sequence[TheoremResult]], tightest: Table) ->
         ("topic", ""),
         ("theorems", "number"),
         ("hold", "number"),
-        ("refuted, as registered", "number"),
-        ("broken or open", "number"),
+        ("refuted", "number"),
+        ("unexpected", "number"),
         ("verdicts", "number"),
         ("attained", "number"),
-        ("median left/bound", "number"),
+        ("median ratio", "number"),
         ("informative", "number"),
     ]
     ratios = dict(zip(tightest["theorem"], tightest["ratio"], strict=True))
@@ -257,7 +258,7 @@ def _overview(groups: Mapping[str, Sequence[TheoremResult]], tightest: Table) ->
         unexpected = sum(not found.expected for found in findings)
         rows.append(
             (
-                Markup('<a href="#{}">{}</a>').format(_topic_id(topic), topic),
+                Markup('<a class="line" href="#{}">{}</a>').format(_topic_id(topic), topic),
                 _number(len(members), "d"),
                 _number(findings.count(Finding.HOLDS), "d"),
                 _number(findings.count(Finding.REFUTED) or None, "d"),
@@ -268,11 +269,7 @@ def _overview(groups: Mapping[str, Sequence[TheoremResult]], tightest: Table) ->
                 _number(float(np.mean(shares)) if shares else None, ".0%"),
             )
         )
-    caption = (
-        f"attained: bounds with a certified case where left/bound is {ATTAINED} or more; the median is over the "
-        "tightest cases of the topic's theorems; informative: mean share over the topic's bounds on a gap."
-    )
-    return _table(caption, columns, rows)
+    return _table("", columns, rows)
 
 
 def _remarkable(result: TheoremResult) -> dict[str, Any]:

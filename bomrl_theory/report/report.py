@@ -70,6 +70,16 @@ def _check_replaceable(directory: Path) -> None:
         raise InvalidFile(f"{directory} holds {foreign[0]}, which no report wrote; {remedy}")
 
 
+def stages(settings: Settings) -> int:
+    """How many stages :func:`write_report` tells of."""
+    from bomrl_theory.report import ladder
+    from bomrl_theory.report.frozen_lake import VARIANCES
+
+    ladders = len(VARIANCES) + 1 + len(ladder.Settings().shares)
+    figures = 2 + len(settings.lambdas) + 1 + 2
+    return len(VARIANCES) * settings.draws + ladders + figures + len(("tables", "order", "figures", "page"))
+
+
 def write_report(
     run: Run,
     directory: Path,
