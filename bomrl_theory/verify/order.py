@@ -79,12 +79,12 @@ def relations(run: Run) -> list[Relation]:
     return [relation for pair in pairs for relation in _both_ways(*pair, *(values[id(result)] for result in pair))]
 
 
-def _both_ways(one: TheoremResult, other: TheoremResult, first: _Values, second: _Values) -> list[Relation]:
+def _both_ways(one: TheoremResult, other: TheoremResult, first: Values, second: Values) -> list[Relation]:
     below, above, unclear = 0, 0, 0
     separating: dict[bool, Separation] = {}
     averaged = one.theorem.scope != other.theorem.scope
     for case, task, value, rival in _pairs(first, second, averaged=averaged):
-        smaller = _is_below(value, rival)
+        smaller = is_below(value, rival)
         if smaller is None:
             unclear += 1
             continue
@@ -106,7 +106,7 @@ def _status(first: Theorem, second: Theorem, contradicted: int) -> Literal["prov
 
 
 @dataclass(frozen=True)
-class _Value:
+class Value:
     """A bound's value between two doubles, and between exact numbers where these do not tell enough."""
 
     low: float
@@ -114,11 +114,11 @@ class _Value:
     exact: Callable[[], Interval]
 
 
-_Values = dict[Case, dict[int | None, _Value]]
+Values = dict[Case, dict[int | None, Value]]
 """Certified values by case and by task, or None for the family."""
 
 
-def _is_below(value: _Value, rival: _Value) -> bool | None:
+def is_below(value: Value, rival: Value) -> bool | None:
     """Whether the value is certainly smaller, or certainly larger; None where neither is."""
     if value.high < rival.low or rival.high < value.low:
         return value.high < rival.low
@@ -126,7 +126,7 @@ def _is_below(value: _Value, rival: _Value) -> bool | None:
     return high < rival_low if high < rival_low or rival_high < low else None
 
 
-def _pairs(first: _Values, second: _Values, *, averaged: bool) -> Iterator[tuple[Case, int | None, _Value, _Value]]:
+def _pairs(first: Values, second: Values, *, averaged: bool) -> Iterator[tuple[Case, int | None, Value, Value]]:
     """Certified values of both bounds on every case that both were judged on."""
     for case, left in first.items():
         right = second.get(case)
@@ -142,39 +142,48 @@ def _pairs(first: _Values, second: _Values, *, averaged: bool) -> Iterator[tuple
                 yield case, task, value, right[task]
 
 
-def _by_case(result: TheoremResult) -> _Values:
+def _by_case(result: TheoremResult) -> Values:
     """The bound's enclosure for every task, or for the family, wherever it is certified and in scope."""
-    table: _Values = {}
+    table: Values = {}
     for case, verdict in result.records:
         if _is_usable(verdict):
-            value = _value(verdict.sides[1])  # pyright: ignore[reportOptionalSubscript]
+            value = bounds_value(verdict.sides[1])  # pyright: ignore[reportOptionalSubscript]
             if value is not None:
                 table.setdefault(case, {})[verdict.task] = value
     return table
 
 
-def _value(number: Any) -> _Value | None:
-    """A bound's number; None where it is not finite."""
+def bounds_value(number: Any) -> Value | None:
+    """A bound's number; None where it is not finite, or no number of a certified system."""
     if isinstance(number, Enclosure):
         low, high = float(number.low), float(number.high)
     elif isinstance(number, arb):
-        middle, radius = float(number.mid()), float(number.rad())
-        low, high = (math.nextafter(middle + sign * 1.0000001 * radius, sign * math.inf) for sign in (-1, 1))
-        low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
-    else:
+        # The radius is a little more than its double; each end has one rounding besides.
+        middle, radius = float(number.mid()), float(number.rad()) * 1.0000001
+        low = math.nextafter(math.nextafter(middle, -math.inf) - radius, -math.inf)
+        high = math.nextafter(math.nextafter(middle, math.inf) + radius, math.inf)
+    elif isinstance(number, fmpq):
         middle = to_float(number)
         low, high = math.nextafter(middle, -math.inf), math.nextafter(middle, math.inf)
-    if not (math.isfinite(low) and math.isfinite(high)):
+    else:
+        return None
+    if not (math.isfinite(low) and math.isfinite(high)):  # unknown, or beyond the range of doubles
         exact = enclosure_of(number)
-        return None if exact is None else _Value(-math.inf, math.inf, lambda: exact)
-    return _Value(low, high, lambda: enclosure_of(number) or (Fraction(0), Fraction(0)))
+        return None if exact is None else Value(-math.inf, math.inf, lambda: exact)
+
+    def exactly() -> Interval:
+        interval = enclosure_of(number)
+        assert interval is not None, "its ends are finite"
+        return interval
+
+    return Value(low, high, exactly)
 
 
 ROUNDING = 1e-12
 """More than the relative rounding error of a sum of some thousand terms in doubles."""
 
 
-def _expectation(case: Case, values: dict[int | None, _Value]) -> _Value | None:
+def _expectation(case: Case, values: dict[int | None, Value]) -> Value | None:
     """Of the bound over tasks; None unless every task is there."""
     if None in values:
         return values[None]
@@ -192,7 +201,7 @@ def _expectation(case: Case, values: dict[int | None, _Value]) -> _Value | None:
         return Fraction(bottom) / sum(shares), Fraction(top) / sum(shares)
 
     total = float(weights.sum())
-    return _Value(float(weights @ low) / total - slack, float(weights @ high) / total + slack, exact)
+    return Value(float(weights @ low) / total - slack, float(weights @ high) / total + slack, exact)
 
 
 def _is_usable(verdict: Verdict) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from bomrl_theory.adapt.adapt import algorithm_named
-from bomrl_theory.errors import InvalidTask
+from bomrl_theory.errors import InvalidTask, LostWorker
 from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
@@ -132,17 +133,25 @@ class Workers:
         self._pool = None
 
     def judged(self, work: Iterable[Job]) -> Iterator[tuple[Case, list[int], Found]]:
-        """As :func:`judged_here`, in the same order."""
+        """As :func:`judged_here`, in the same order.
+
+        Raises:
+            LostWorker: a process ended by itself.
+        """
         assert self._pool is not None, "use it as a context manager"
         work = iter(work)
         waiting: deque[tuple[Job, Future[list[Found]]]] = deque()
         while True:
-            for job in islice(work, self.count * JOBS_AHEAD - len(waiting)):
-                waiting.append((job, self._pool.submit(_judged_job, _message(job))))
-            if not waiting:
-                return
-            job, future = waiting.popleft()
-            yield from zip(job.cases, job.places, future.result(), strict=True)
+            try:
+                for job in islice(work, self.count * JOBS_AHEAD - len(waiting)):
+                    waiting.append((job, self._pool.submit(_judged_job, _message(job))))
+                if not waiting:
+                    return
+                job, future = waiting.popleft()
+                found = future.result()
+            except BrokenProcessPool as error:
+                raise LostWorker from error
+            yield from zip(job.cases, job.places, found, strict=True)
 
 
 # --- what crosses between processes ---------------------------------------------------------------
