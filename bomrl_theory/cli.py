@@ -13,7 +13,7 @@ import shlex
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.search import Found, Progress
     from bomrl_theory.verify.unseen import UnseenReport
     from bomrl_theory.verify.verdict import Verdict
+    from bomrl_theory.verify.work import Workers
 
 INTERRUPTED = 130
 
@@ -109,6 +110,11 @@ cases_option = click.option(
     help="How many random families to draw (default 200), or with --family, how many random meta-policies for each.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything drawn.")
+workers_option = click.option(
+    "--workers",
+    type=int,
+    help="Processes that share the work (default: one a processor if it is worth it); the result is the same.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 
 
@@ -145,6 +151,7 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
     metavar="FILE.jsonl",
     help="Write every verdict with its exact data to a new file, for bomrl check.",
 )
+@workers_option
 def verify(
     theorems: tuple[str, ...],
     families: tuple[str, ...],
@@ -154,6 +161,7 @@ def verify(
     counterexamples: Path,
     replay: Path | None,
     certificates: Path | None,
+    workers: int | None,
 ) -> None:
     """Decide theorems on task families and random cases.
 
@@ -168,7 +176,7 @@ def verify(
     chosen = _theorems(theorems)
     plan = _plan(chosen, families, cases, seed)
     with _certificates(certificates, seed) as on_verdicts:
-        run = _run(chosen, plan, on_verdicts)
+        run = _run(chosen, plan, _workers(theorems, plan, workers), on_verdicts)
     saved = _save_counterexamples(run, counterexamples)
     if as_json:
         _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
@@ -517,14 +525,17 @@ bomrl report -o quick --family frozen-lake-low""",
 @family_option
 @cases_option
 @seed_option
-def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int) -> None:
+@workers_option
+def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int, workers: int | None) -> None:
     """Verify, then write the bound-versus-empirical report (HTML, PNG, PDF, CSV, JSON)."""
-    from bomrl_theory.report.report import check_destination, write_report
+    from bomrl_theory.report.report import check_destination, stages, write_report
 
     check_destination(output)
+    from bomrl_theory.report.frozen_lake import Settings  # needs the packages that were just looked for
+
     chosen = _theorems(())
     plan = _plan(chosen, families, cases, seed)
-    run = _run(chosen, plan)
+    run = _run(chosen, plan, _workers((), plan, workers))
     if not run.finished:
         _exit(INTERRUPTED)
     command = " ".join(
@@ -532,7 +543,7 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
         + ([f"--cases {cases}"] if cases is not None else [])
         + [f"--seed {seed}"]
     )
-    with _stages() as on_stage:
+    with _progress("writing", stages(Settings(seed=seed))) as on_stage:
         page = write_report(run, output, seed=seed, command=command, on_stage=on_stage)
     saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
@@ -785,7 +796,25 @@ def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None,
     return plan
 
 
-def _run(theorems: list[Theorem], plan: Plan, on_verdicts: OnVerdicts | None = None) -> Run:
+WORTH_SHARING = 10_000
+"""Pairs of a theorem and a case: for fewer it takes longer to start processes than to judge."""
+
+
+def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | None:
+    """The processes that share a run; None where one process is as good."""
+    from bomrl_theory.theory.registry import registry
+    from bomrl_theory.verify.work import Workers, usable_processors
+
+    names = names or tuple(registry())
+    if count is None:
+        count = usable_processors() if plan.count * len(names) >= WORTH_SHARING else 1
+    workers = Workers(names, count)
+    return workers if count > 1 else None
+
+
+def _run(
+    theorems: list[Theorem], plan: Plan, workers: Workers | None = None, on_verdicts: OnVerdicts | None = None
+) -> Run:
     from bomrl_theory.verify.run import ignore, verify
 
     with _progress("verifying", plan.count) as advance:
@@ -794,6 +823,8 @@ def _run(theorems: list[Theorem], plan: Plan, on_verdicts: OnVerdicts | None = N
             plan.generate(),
             on_case=lambda case: advance(case.origin),
             on_verdicts=on_verdicts or ignore,
+            sparing=True,
+            workers=workers,
         )
 
 
@@ -849,19 +880,6 @@ def _search_progress() -> Iterator[Callable[[Progress], None]]:
         return
     with console.status("searching") as status:
         yield lambda progress: status.update(progress.describe())
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """A spinner that names the current stage; nothing where stderr is not a terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda stage: None
-        return
-    with console.status("writing the report") as status:
-        yield lambda stage: status.update(stage)
 
 
 def _console() -> Console:

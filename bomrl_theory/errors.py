@@ -44,3 +44,10 @@ class MissingExtra(BomrlError):
             f"this needs the package '{package}', which is not installed; "
             f"run: python -m pip install 'bomrl-theory[{extra}]'"
         )
+
+
+class LostWorker(BomrlError):
+    """A process that shared the work is gone; what it judged is not known."""
+
+    def __init__(self) -> None:
+        super().__init__("a process that shared the work ended without a word (out of memory?); try --workers 1")

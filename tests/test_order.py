@@ -24,7 +24,15 @@ from bomrl_theory.theory.expression import (
 )
 from bomrl_theory.theory.registry import registry
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.order import Relation, covering, dominating, enclosure_of, relations
+from bomrl_theory.verify.order import (
+    Relation,
+    bounds_value,
+    covering,
+    dominating,
+    enclosure_of,
+    is_below,
+    relations,
+)
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.run import Run, verify
 from bomrl_theory.verify.verdict import Outcome, judge
@@ -193,3 +201,26 @@ def test_order_on_the_command_line(capsys: pytest.CaptureFixture[str], monkeypat
     for first, sign, second, *_ in shown:
         assert (first, second) in pairs
         assert sign == ("=" if (second, first) in pairs else "≤")
+
+
+@pytest.mark.parametrize(
+    ("value", "rival", "below"),
+    [
+        (fmpq(1, 3), fmpq(1, 3) + fmpq(1, 10**40), True),  # closer than doubles can tell
+        (fmpq(1, 3) + fmpq(1, 10**40), fmpq(1, 3), False),
+        (fmpq(1, 3), fmpq(1, 3), None),
+        (fmpq(10) ** 400, fmpq(10) ** 400 + 1, True),  # beyond the range of doubles
+        (arb(1, 0.25), arb(2, 0.25), True),
+        (arb(1, 0.5), arb(2, 0.5), None),  # they touch
+        (Enclosure(np.float64(1), np.float64(0.5)), fmpq(3, 2) + fmpq(1, 10**30), True),
+        (Enclosure(np.float64(2), np.float64(0.5)), arb(1, 0.25), False),
+    ],
+)
+def test_doubles_never_decide_what_exact_numbers_would_not(value: Any, rival: Any, below: bool | None) -> None:
+    first, second = bounds_value(value), bounds_value(rival)
+    assert first is not None
+    assert second is not None
+    assert is_below(first, second) is below
+    for each, number in ((first, value), (second, rival)):
+        low, high = enclosure_of(number) or (0, 0)
+        assert each.low <= low <= high <= each.high

@@ -71,7 +71,7 @@ def _read(path: Path) -> Table:
 
 def test_tables_on_disk_agree_with_the_run(run: Run, written: Path):
     summary = _read(written / "summary.csv")
-    verdicts = _read(written / "verdicts.csv")
+    verdicts = _read(written / "verdicts.csv.gz")
     assert list(summary["theorem"]) == [result.theorem.id for result in run.results]
     assert "seconds" not in summary
     for result, (_, row) in zip(run.results, summary.iterrows(), strict=True):

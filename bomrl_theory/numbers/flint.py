@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -60,6 +61,41 @@ def _multiply(x: fmpq | arb, y: fmpq | arb) -> fmpq | arb:
         if isinstance(one, fmpq) and isinstance(other, arb) and one == _ZERO and other.is_finite():
             return _ZERO
     return x * y
+
+
+RADIUS_BITS = 30
+"""Arb's radii are whole numbers of so many bits times a power of 2."""
+
+Dyadic = tuple[int, int]
+"""``m 2^e``, m odd or zero."""
+
+
+def _parts(x: arb) -> tuple[Any, tuple[Any, ...]]:
+    """What pickle needs: mid-point and radius, exactly; python-flint cannot pickle balls by itself."""
+    if not x.is_finite():
+        return arb, (float(x.mid()), float("inf"))
+    mid, rad = (tuple(map(int, part.man_exp())) for part in (x.mid(), x.rad()))
+    return _ball, (mid, rad)
+
+
+def _ball(mid: Dyadic, rad: Dyadic) -> arb:
+    """The ball with exactly these parts, whatever the working precision is.
+
+    A number that is given as a radius is made larger by one unit in its last place, so it is given one unit too small.
+    For a power of 2 that would change the place; it comes from a rounding, whose error is charged as one.
+    """
+    mantissa, exponent = rad
+    if not mantissa:
+        return arb(mid)
+    if mantissa == 1:
+        with flint.ctx.workprec(RADIUS_BITS):
+            error = +arb((2**RADIUS_BITS + 1, exponent - 1)) - arb((2**RADIUS_BITS, exponent - 1))
+        return arb(mid, error)
+    shift = RADIUS_BITS - mantissa.bit_length()
+    return arb(mid, arb(((mantissa << shift) - 1, exponent - shift)))
+
+
+copyreg.pickle(arb, _parts)
 
 
 def rational(value: float | int | Fraction) -> fmpq:

@@ -7,7 +7,7 @@ violations, and every series has a marker of its own besides.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from html import escape
 from io import StringIO
@@ -237,54 +237,69 @@ def _gap_limits(panel: Axes, values: Table) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
 
 
+OUTCOMES = (
+    (Outcome.HOLDS, "holds", INK),
+    (Outcome.VIOLATED, "violated", VERMILLION),
+    (Outcome.UNDECIDED, "undecided", INK),
+    (Outcome.OUT_OF_SCOPE, "out of scope", INK),
+)
+
+
 @styled
-def verdict_overview(verdicts: Table, theorems: list[str]) -> Figure:
-    """For every theorem the distribution of left/bound on a logarithmic axis, and its verdict counts."""
-    figure = new_figure(PAGE_WIDTH, 1.3 + 0.42 * len(theorems))
+def verdict_overview(verdicts: Table, topics: Mapping[str, str]) -> Figure:
+    """For every theorem the distribution of left/bound on a logarithmic axis, and its verdict counts.
+
+    Args:
+        topics: of the theorems, in the order of the rows; each topic has a heading.
+    """
+    rows = _with_headings(topics)
+    figure = new_figure(PAGE_WIDTH, 1.3 + 0.2 * len(rows))
     panel = figure.subplots()
     decided = _decided(verdicts)
-    largest = decided["ratio"].max() if len(decided) else 1.0
-    edges = _ratio_edges(largest)
-    outcomes = (
-        (Outcome.HOLDS, "holds", INK),
-        (Outcome.VIOLATED, "violated", VERMILLION),
-        (Outcome.UNDECIDED, "undecided", INK),
-        (Outcome.OUT_OF_SCOPE, "out of scope", INK),
-    )
-    for index, theorem in enumerate(theorems):
-        rows = decided[decided["theorem"] == theorem]
-        _ratio_bars(panel, rows, edges, base=-index - 0.4, height=0.8)
-        counts = verdicts.loc[verdicts["theorem"] == theorem, "outcome"].value_counts()
-        for column, (outcome, _, colour) in enumerate(outcomes):
-            count = int(counts.get(str(outcome), 0))
+    edges = _ratio_edges(decided["ratio"].max() if len(decided) else 1.0)
+    own = dict(list(decided.groupby("theorem", sort=False)))
+    counts = verdicts.groupby(["theorem", "outcome"], sort=False).size().to_dict()
+    for index, (text, heading) in enumerate(rows):
+        if heading:
+            panel.axhline(-index, color=MUTED, linewidth=0.4, alpha=0.5, zorder=0)
+            continue
+        if text in own:
+            _ratio_bars(panel, own[text], edges, base=-index - 0.42, height=0.84)
+        for column, (outcome, _, colour) in enumerate(OUTCOMES):
+            count = int(counts.get((text, str(outcome)), 0))
             _margin_text(panel, column, -index, f"{count:,}" if count else "–", colour if count else MUTED)
-    for column, (_, label, _) in enumerate(outcomes):
-        _margin_text(panel, column, 0.85, label, INK)
+    for column, (_, label, _) in enumerate(OUTCOMES):
+        _margin_text(panel, column, 1.0, label, INK)
     panel.axvline(1.0, color=INK, linewidth=0.9)
     panel.annotate(
-        "left = bound", (1.0, 0.85), xytext=(-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+        "left = bound", (1.0, 1.0), xytext=(-4, 0), textcoords="offset points", ha="right", va="center", fontsize=8
     )
-    panel.set_yticks([-index for index in range(len(theorems))], theorems)
-    panel.set_ylim(-len(theorems) + 0.4, 1.15)
+    panel.set_yticks([-index for index in range(len(rows))], [text.rpartition("-v")[0] or text for text, _ in rows])
+    for tick, (_, heading) in zip(panel.get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    panel.tick_params(axis="y", length=0)
+    panel.set_ylim(-len(rows) + 0.4, 1.5)
     panel.grid(visible=False, axis="y")
     _ratio_axis(panel, edges)
     figure.legend(handles=_outcome_handles(), loc="outside lower center", ncols=2)
     return figure
 
 
-@styled
-def ratio_histogram(verdicts: Table) -> Figure:
-    """One theorem's distribution of left/bound, small."""
-    figure = new_figure(5.2, 1.7)
-    panel = figure.subplots()
+def _with_headings(topics: Mapping[str, str]) -> list[tuple[str, bool]]:
+    """Rows as (text, whether it is the heading of a topic)."""
+    rows: list[tuple[str, bool]] = []
+    for theorem, topic in topics.items():
+        if (topic, True) not in rows:
+            rows.append((topic, True))
+        rows.append((theorem, False))
+    return rows
+
+
+def ratio_counts(verdicts: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decided verdicts by left/bound: the bins' edges, and how many hold and how many are violated in each."""
     decided = _decided(verdicts)
     edges = _ratio_edges(decided["ratio"].max() if len(decided) else 1.0)
-    _ratio_bars(panel, decided, edges, base=0.0, height=None)
-    panel.axvline(1.0, color=INK, linewidth=0.9)
-    panel.set_ylabel("verdicts")
-    panel.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    _ratio_axis(panel, edges)
-    return figure
+    return edges, *_binned(decided, edges)
 
 
 def _decided(verdicts: Table) -> Table:
@@ -298,27 +313,36 @@ def _ratio_edges(largest: float) -> np.ndarray:
     return np.logspace(np.log10(SMALLEST_RATIO), decades, 10 * (decades - round(np.log10(SMALLEST_RATIO))) + 1)
 
 
-def _ratio_bars(panel: Axes, rows: Table, edges: np.ndarray, *, base: float, height: float | None) -> None:
-    """Stacked histogram; scaled so that the tallest bar has ``height``, if given."""
-    # A tie (left = bound) belongs to the bin below 1.
-    inside = np.clip(rows["ratio"].to_numpy(), edges[0] * 1.001, edges[-1] / 1.001)
-    inside = np.where(inside >= 1, inside * 1.0000001, inside * 0.9999999)
-    inside = np.where(rows["outcome"] == Outcome.HOLDS, np.minimum(inside, 0.9999999), inside)
-    held, violated = (
-        np.histogram(inside[rows["outcome"] == outcome], edges)[0].astype(float)
-        for outcome in (Outcome.HOLDS, Outcome.VIOLATED)
-    )
-    scale = height / max((held + violated).max(initial=0.0), 1.0) if height else 1.0
+def _ratio_bars(panel: Axes, rows: Table, edges: np.ndarray, *, base: float, height: float) -> None:
+    """Stacked histogram; scaled so that the tallest bar has ``height``."""
+    held, violated = _binned(rows, edges)
+    scale = height / max((held + violated).max(initial=0.0), 1.0)
     styles = (
         (held, 0.0, {"color": BLUE, "linewidth": 0}),
         (violated, held, {"facecolor": VERMILLION, "edgecolor": INK, "hatch": "////", "linewidth": 0.4}),
     )
     for counts, below, style in styles:
-        filled = counts > 0
-        bottom = base + (below * scale + np.zeros_like(counts))[filled]
-        panel.bar(
-            edges[:-1][filled], counts[filled] * scale, np.diff(edges)[filled], bottom=bottom, align="edge", **style
-        )
+        for first, last in _runs(counts > 0):  # empty bins would be drawn as a line along the bottom
+            part = slice(first, last)
+            bottom = base + below * scale + np.zeros_like(counts)
+            top = bottom + counts * scale
+            panel.stairs(top[part], edges[first : last + 1], baseline=bottom[part], fill=True, **style)
+
+
+def _runs(filled: np.ndarray) -> list[tuple[int, int]]:
+    """Where stretches of true entries begin and end."""
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], filled.astype(int), [0]])))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
+
+
+def _binned(rows: Table, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many hold and how many are violated in each bin; a tie (left = bound) belongs to the bin below 1."""
+    inside = np.clip(rows["ratio"].to_numpy(dtype=np.float64), edges[0] * 1.001, edges[-1] / 1.001)
+    inside = np.where(inside >= 1, inside * 1.0000001, inside * 0.9999999)
+    holds = (rows["outcome"] == str(Outcome.HOLDS)).to_numpy(dtype=bool)
+    inside = np.where(holds, np.minimum(inside, 0.9999999), inside)
+    held, violated = (np.histogram(inside[chosen], edges)[0].astype(float) for chosen in (holds, ~holds))
+    return held, violated
 
 
 def _ratio_axis(panel: Axes, edges: np.ndarray) -> None:
@@ -355,30 +379,37 @@ def _outcome_handles() -> list[Patch]:
 
 
 @styled
-def gap_against_bound(verdicts: Table, theorems: list[str]) -> Figure:
-    """Left side against bound on logarithmic axes; on the diagonal the bound is attained."""
+def gap_against_bound(verdicts: Table, topics: Mapping[str, str]) -> Figure:
+    """Left side against bound on logarithmic axes, in the colours of topics; on the diagonal the bound is attained.
+
+    Args:
+        topics: of the theorems that are shown.
+    """
     figure = new_figure(PAGE_WIDTH * 0.9, 5.2)
     panel = figure.subplots()
     decided = _decided(verdicts)
-    shown = [theorem for theorem in theorems if (decided["theorem"] == theorem).any()]
-    handles = []
+    decided = decided[decided["theorem"].isin(topics)]
     largest = 1.0
-    for index, theorem in enumerate(shown):
-        rows = decided[decided["theorem"] == theorem]
+    for index, (topic, rows) in enumerate(decided.groupby(decided["theorem"].map(topics), sort=False)):
         x, y = (np.maximum(rows[side].to_numpy(), SMALLEST_VALUE) for side in ("bound", "left"))
         largest = max(largest, x.max(), y.max())
         colour = THEOREM_COLOURS[index % len(THEOREM_COLOURS)]
         marker = THEOREM_MARKERS[index % len(THEOREM_MARKERS)]
-        panel.scatter(x, y, s=9, color=colour, marker=marker, alpha=0.45, linewidths=0, rasterized=True)
-        broken = (rows["outcome"] == Outcome.VIOLATED).to_numpy()
         panel.scatter(
-            x[broken], y[broken], s=42, facecolors="none", edgecolors=VERMILLION, linewidths=1, rasterized=True
+            x, y, s=9, color=colour, marker=marker, alpha=0.35, linewidths=0, rasterized=True, label=str(topic)
         )
-        handles.append(Line2D([], [], linestyle="", color=colour, marker=marker, label=theorem))
-    handles.append(Line2D([], [], linestyle="", marker="o", markersize=7, markerfacecolor="none", color=VERMILLION))
-    handles[-1].set_label("violated")
+    broken = decided[decided["outcome"] == str(Outcome.VIOLATED)]
+    panel.scatter(
+        *(np.maximum(broken[side].to_numpy(), SMALLEST_VALUE) for side in ("bound", "left")),
+        s=42,
+        facecolors="none",
+        edgecolors=VERMILLION,
+        linewidths=1,
+        rasterized=True,
+        label="violated",
+    )
     limits = SMALLEST_VALUE / 2, largest * 3
-    handles += panel.plot(limits, limits, color=INK, linewidth=0.9, label="left = bound")
+    panel.plot(limits, limits, color=INK, linewidth=0.9, label="left = bound")
     panel.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     panel.set_xlabel("bound (return)")
     panel.annotate(
@@ -391,7 +422,8 @@ def gap_against_bound(verdicts: Table, theorems: list[str]) -> Figure:
         fontsize=7.5,
     )
     panel.set_ylabel("optimality gap (return)")
-    figure.legend(handles=handles, loc="outside right upper")
+    for handle in figure.legend(loc="outside right upper").legend_handles:
+        handle.set_alpha(1)  # pyright: ignore[reportOptionalMemberAccess]
     return figure
 
 

@@ -9,12 +9,15 @@ import re
 from functools import cache
 from html import escape
 
+import numpy as np
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Bbox
 
 SIZE = 10.0
 """Units of one em in the drawn paths."""
+FONT = FontProperties(math_fontfamily="stix")
 MARGIN = 0.4
 LONGEST_PIECE = 30
 """Sums are cut only where a piece would get longer than this many tokens."""
@@ -120,18 +123,51 @@ def prose(text: str) -> str:
     return "".join(formula(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 
 
+_outlines: dict[str, str] = {}
+"""Every character that was drawn so far: its name, and its outline as path data at :data:`SIZE`."""
+
+
 def _drawn(mathtext: str) -> str:
-    """One piece; the SVG is scaled in em and sits on the text's baseline."""
-    outline = TextPath((0, 0), f"${mathtext}$", size=SIZE, prop=FontProperties(math_fontfamily="stix"))
-    box = outline.get_extents()
+    """One piece; the SVG is scaled in em and sits on the text's baseline. Characters are drawn by reference."""
+    placed, outlines, bars = text_to_path.get_glyphs_mathtext(FONT, f"${mathtext}$")
+    unit = SIZE / text_to_path.FONT_SCALE
+    whole: list[Outline] = [Outline(np.asarray(points, dtype=np.float64) * unit, codes) for points, codes in bars]
+    parts = [f'<path d="{_path_data(bar)}"/>' for bar in whole]
+    for character, across, up, scale in placed:
+        points, codes = outlines[character]
+        name = re.sub(r"[^A-Za-z0-9]+", "-", str(character))
+        outline = Outline(np.asarray(points, dtype=np.float64).reshape(-1, 2) * unit, codes)
+        _outlines.setdefault(name, _path_data(outline))
+        x, y = across * unit, up * unit
+        place = (
+            f'x="{x:.2f}" y="{-y:.2f}"'
+            if scale == 1
+            else f'transform="matrix({scale:.3g} 0 0 {scale:.3g} {x:.2f} {-y:.2f})"'
+        )
+        parts.append(f'<use href="#glyph-{name}" {place}/>')
+        whole.append(Outline(outline.vertices * scale + [x, y], outline.codes))
+    box = Outline.make_compound_path(*whole).get_extents() if whole else Bbox.null()
     left, right = min(box.x0, 0.0), box.x1 + MARGIN
     bottom, top = box.y0 - MARGIN, box.y1 + MARGIN
     width, height = right - left, top - bottom
     return (
         f'<svg viewBox="{left:.2f} {-top:.2f} {width:.2f} {height:.2f}" aria-hidden="true" '
         f'style="width:{width / SIZE:.3f}em;height:{height / SIZE:.3f}em;vertical-align:{bottom / SIZE:.3f}em">'
-        f'<path d="{_path_data(outline)}"/></svg>'
+        f"{''.join(parts)}</svg>"
     )
+
+
+GLYPHS = "<!-- characters of formulas -->"
+"""Where a page has the outlines that its formulas refer to."""
+
+
+def with_glyphs(page: str) -> str:
+    """The page with every character's outline once, in place of :data:`GLYPHS`, under a short name."""
+    reference = re.compile(r'href="#glyph-([A-Za-z0-9-]+)"')
+    short = {name: f"g{number}" for number, name in enumerate(dict.fromkeys(reference.findall(page)))}
+    outlines = "".join(f'<path id="{short[name]}" d="{_outlines[name]}"/>' for name in short)
+    page = reference.sub(lambda found: f'href="#{short[found[1]]}"', page)
+    return page.replace(GLYPHS, f'<svg class="glyphs" aria-hidden="true"><defs>{outlines}</defs></svg>', 1)
 
 
 def _path_data(outline: Outline) -> str:

@@ -17,12 +17,12 @@ from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.formal.backing import backing
 from bomrl_theory.report import tables
 from bomrl_theory.report.finding import Finding, finding, headline
-from bomrl_theory.report.formula import formula, prose
+from bomrl_theory.report.formula import GLYPHS, formula, prose, with_glyphs
 from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, Settings, Study
 from bomrl_theory.report.notation import claim_latex
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.theorem import Theorem, by_topic
 from bomrl_theory.verify.run import ExitCode, Run, TheoremResult
 
 FOLDER = Path(__file__).parent
@@ -73,6 +73,7 @@ def page(
     pictures: Pictures,
     order: Table,
     *,
+    verdicts: Table | None = None,
     rungs: Table | None = None,
     seed: int,
     command: str,
@@ -84,6 +85,7 @@ def page(
 
     Args:
         order: what is known about which bound is the smaller one.
+        verdicts: the table of all verdicts, if it is there already.
         rungs: every bound of the bound ladders, in numbers.
         counterexamples: the case file of each violated theorem, relative to the page.
         files: what else the report consists of.
@@ -92,23 +94,33 @@ def page(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.globals["zip"] = zip
-    verdicts = tables.verdicts(run)
+    verdicts = tables.verdicts(run) if verdicts is None else verdicts
+    topics = by_topic(result.theorem for result in run.results)
+    results = {result.theorem.id: result for result in run.results}
+    groups = {topic: [results[theorem.id] for theorem in members] for topic, members in topics.items()}
+    constants, assumptions = (
+        {str(theorem): rows.to_dict("records") for theorem, rows in table(run).groupby("theorem", sort=False)}
+        for table in (tables.constants, tables.assumptions)
+    )
     tightest = tables.tightest(verdicts)
     code = run.exit_code
     banner = Finding.HOLDS if code is ExitCode.EXPECTED else Finding.UNDECIDED
     banner = Finding.BROKEN if code is ExitCode.VIOLATED else banner
-    return environment.get_template("page.html.jinja").render(
+    text = environment.get_template("page.html.jinja").render(
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         headline=headline(run),
         banner=_badge(banner if run.finished else Finding.UNDECIDED),
         counts=_counts(run, verdicts),
-        unexpected=[result.theorem.id for result in run.results if not finding(result).expected],
         seed=seed,
         command=command,
         versions=versions,
         legend={"refuted": _badge(Finding.REFUTED), "broken": _badge(Finding.BROKEN)},
-        summary=_summary(run),
-        tightest=_tightest(tightest),
+        glyphs=Markup(GLYPHS),
+        overview=_overview(groups, tightest),
+        attained=ATTAINED,
+        remarkable=[_remarkable(result) for result in run.results if finding(result) is not Finding.HOLDS],
+        summary=_summary(run, topics),
+        tightest=_tightest(tightest, topics),
         figures=[_picture(pictures.overview), _picture(pictures.scatter)],
         frozen_lake={
             "text": _frozen_lake_text(study.settings),
@@ -122,13 +134,28 @@ def page(
         },
         order=_order(order),
         incomparable=_incomparable(order),
-        theorems=[
-            _theorem(result, run, tightest, pictures.histograms, counterexamples.get(result.theorem.id))
-            for result in run.results
+        topics=[
+            {
+                "title": topic,
+                "id": _topic_id(topic),
+                "theorems": [
+                    _theorem(
+                        result,
+                        constants.get(result.theorem.id, []),
+                        assumptions.get(result.theorem.id, []),
+                        tightest,
+                        pictures.histograms,
+                        counterexamples.get(result.theorem.id),
+                    )
+                    for result in members
+                ],
+            }
+            for topic, members in groups.items()
         ],
-        skipped=_skipped(run),
+        skipped=_skipped(run, topics),
         files=", ".join(files),
     )
+    return with_glyphs(text)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -136,11 +163,31 @@ def page(
 
 def _table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
     """Columns are (title, css); a cell is its content, or (content, sort key)."""
+    return _grouped(caption, columns, {"": list(rows)})
+
+
+def _grouped(
+    caption: str, columns: Sequence[tuple[str, str]], groups: Mapping[str, Sequence[Sequence[Any]]]
+) -> dict[str, Any]:
+    """A table whose rows stand under headings; one without a name has none."""
+    cells = {name: [[_cell(cell) for cell in row] for row in rows] for name, rows in groups.items() if len(rows)}
     return {
         "caption": caption,
         "columns": [{"title": title, "css": css, "number": css == "number"} for title, css in columns],
-        "rows": [[_cell(cell) for cell in row] for row in rows],
+        "groups": [{"title": name, "rows": rows} for name, rows in cells.items()],
+        "rows": [row for rows in cells.values() for row in rows],
     }
+
+
+def _by_topic(
+    topics: Mapping[str, Sequence[Theorem]], rows: Iterable[tuple[str, Sequence[Any]]]
+) -> dict[str, list[Sequence[Any]]]:
+    """Rows, each with its theorem's id before it, under their topics."""
+    of = {theorem.id: topic for topic, members in topics.items() for theorem in members}
+    groups: dict[str, list[Sequence[Any]]] = {topic: [] for topic in topics}
+    for theorem, row in rows:
+        groups[of[theorem]].append(row)
+    return groups
 
 
 def _cell(cell: Any) -> dict[str, Any]:
@@ -181,7 +228,68 @@ def _badge_html(kind: Finding) -> Markup:
     return Markup('<span class="badge {css}"><span aria-hidden="true">{mark}</span> {text}</span>').format(**badge)
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _topic_id(topic: str) -> str:
+    return "topic-" + "-".join(topic.split())
+
+
+ATTAINED = 0.999
+"""From this ratio on a bound counts as attained in the overview."""
+
+
+def _overview(groups: Mapping[str, Sequence[TheoremResult]], tightest: Table) -> dict[str, Any]:
+    """The first screen: by topic, what holds, how tight it is, what broke."""
+    columns = [
+        ("topic", ""),
+        ("theorems", "number"),
+        ("hold", "number"),
+        ("refuted", "number"),
+        ("unexpected", "number"),
+        ("verdicts", "number"),
+        ("attained", "number"),
+        ("median ratio", "number"),
+        ("informative", "number"),
+    ]
+    ratios = dict(zip(tightest["theorem"], tightest["ratio"], strict=True))
+    rows = []
+    for topic, members in groups.items():
+        findings = [finding(result) for result in members]
+        own = [ratios[result.theorem.id] for result in members if result.theorem.id in ratios]
+        shares = [result.informative_share for result in members if result.informative_share is not None]
+        unexpected = sum(not found.expected for found in findings)
+        rows.append(
+            (
+                Markup('<a class="line" href="#{}">{}</a>').format(_topic_id(topic), topic),
+                _number(len(members), "d"),
+                _number(findings.count(Finding.HOLDS), "d"),
+                _number(findings.count(Finding.REFUTED) or None, "d"),
+                (Markup('<b class="bad">{}</b>').format(unexpected), str(unexpected)) if unexpected else ("–", "0"),
+                _number(sum(len(result.records) for result in members), ",d"),
+                (f"{sum(ratio >= ATTAINED for ratio in own)} of {len(own)}", repr(sum(r >= ATTAINED for r in own))),
+                _ratio(float(np.median(own)) if own else None),
+                _number(float(np.mean(shares)) if shares else None, ".0%"),
+            )
+        )
+    return _table("", columns, rows)
+
+
+def _remarkable(result: TheoremResult) -> dict[str, Any]:
+    """A theorem whose finding is not just that it holds."""
+    worst = max((v.ratio for v in result.verdicts if v.outcome == "VIOLATED" and v.ratio is not None), default=None)
+    counts = {str(outcome): count for outcome, count in result.counts.items()}
+    said = [
+        f"violated on {counts['VIOLATED']:,} of {result.in_scope:,} verdicts" if counts["VIOLATED"] else "",
+        f"left/bound up to {ratio_text(worst)}" if worst is not None else "",
+        f"{counts['UNDECIDED']:,} undecided" if counts["UNDECIDED"] else "",
+    ]
+    return {
+        "link": _link(result.theorem.id),
+        "finding": _badge(finding(result)),
+        "title": result.theorem.title,
+        "said": ", ".join(filter(None, said)),
+    }
+
+
+def _summary(run: Run, topics: Mapping[str, Sequence[Theorem]]) -> dict[str, Any]:
     columns = [
         ("theorem", ""),
         ("finding", ""),
@@ -193,29 +301,30 @@ def _summary(run: Run) -> dict[str, Any]:
         ("certified", "number"),
         ("undecided", "number"),
         ("out of scope", "number"),
-        ("time (s)", "number"),
         ("title", "line"),
         ("obtained", "line"),
     ]
     table = tables.summary(run)
     rows = [
         (
-            _link(row["theorem"]),
-            (_badge_html(finding(result)), row["finding"]),
-            _ratio(row["max_ratio"]),
-            *(_number(row[column], ",d") for column in ("holds", "violated")),
-            *(_number(row[column], ".0%") for column in ("informative_share", "trivial_share", "certified_share")),
-            *(_number(row[column], ",d") for column in ("undecided", "out_of_scope")),
-            _number(row["seconds"], ".1f"),
-            row["title"],
-            row["obtained"],
+            row["theorem"],
+            (
+                _link(row["theorem"]),
+                (_badge_html(finding(result)), row["finding"]),
+                _ratio(row["max_ratio"]),
+                *(_number(row[column], ",d") for column in ("holds", "violated")),
+                *(_number(row[column], ".0%") for column in ("informative_share", "trivial_share", "certified_share")),
+                *(_number(row[column], ",d") for column in ("undecided", "out_of_scope")),
+                row["title"],
+                row["obtained"],
+            ),
         )
         for result, row in zip(run.results, table.to_dict("records"), strict=True)
     ]
-    return _table("One row a theorem; the headers sort.", columns, rows)
+    return _grouped("One row a theorem, by topic; the headers sort.", columns, _by_topic(topics, rows))
 
 
-def _tightest(table: Table) -> dict[str, Any]:
+def _tightest(table: Table, topics: Mapping[str, Sequence[Theorem]]) -> dict[str, Any]:
     columns = [
         ("theorem", ""),
         ("left/bound", "number"),
@@ -227,18 +336,21 @@ def _tightest(table: Table) -> dict[str, Any]:
     ]
     rows = [
         (
-            _link(row["theorem"]),
-            _ratio(row["ratio"]),
-            _number(row["left"]),
-            _number(row["bound"]),
-            row["grade"] if isinstance(row["grade"], str) else "–",
-            _where(row),
-            row["numbers"],
+            row["theorem"],
+            (
+                _link(row["theorem"]),
+                _ratio(row["ratio"]),
+                _number(row["left"]),
+                _number(row["bound"]),
+                row["grade"] if isinstance(row["grade"], str) else "–",
+                _where(row),
+                row["numbers"],
+            ),
         )
         for row in table.to_dict("records")
     ]
     caption = "For every theorem the case that holds with the largest left/bound; 1 means that the bound is attained."
-    return _table(caption, columns, rows)
+    return _grouped(caption, columns, _by_topic(topics, rows))
 
 
 def _where(row: Mapping[Any, Any]) -> str:
@@ -350,22 +462,27 @@ def _incomparable(order: Table) -> dict[str, Any]:
     return _table("Each pair stands in both directions; certified comparisons on the cases of this run.", columns, rows)
 
 
-def _constants(theorem: Theorem, run: Run) -> dict[str, Any]:
-    table = tables.constants(run)
-    rows = [
-        (Markup(formula(row["symbol"])), row["meaning"], row["unit"])
-        for row in table[table["theorem"] == theorem.id].to_dict("records")
-    ]
-    return _table("What the inequality is made of.", [("symbol", ""), ("meaning", "wide"), ("unit", "")], rows)
+def _constants(rows: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
+    cells = [(Markup(formula(row["symbol"])), row["meaning"], row["unit"]) for row in rows]
+    return _table("What the inequality is made of.", [("symbol", ""), ("meaning", "wide"), ("unit", "")], cells)
 
 
-def _skipped(run: Run) -> dict[str, Any]:
+def _skipped(run: Run, topics: Mapping[str, Sequence[Theorem]]) -> dict[str, Any]:
     columns = [("theorem", ""), ("what", ""), ("verdicts", "number"), ("why", "wide")]
     rows = [
-        (_link(row["theorem"]), row["what"].replace("_", " ").lower(), _number(row["verdicts"], ",d"), row["reason"])
+        (
+            row["theorem"],
+            (
+                _link(row["theorem"]),
+                row["what"].replace("_", " ").lower(),
+                _number(row["verdicts"], ",d"),
+                row["reason"],
+            ),
+        )
         for row in tables.skipped(run).to_dict("records")
     ]
-    return _table("Verdicts that say nothing about the bound, or say it without a certificate.", columns, rows)
+    caption = "Verdicts that say nothing about the bound, or say it without a certificate."
+    return _grouped(caption, columns, _by_topic(topics, rows))
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -402,19 +519,20 @@ def _picture(picture: Picture) -> dict[str, Any]:
 
 def _theorem(
     result: TheoremResult,
-    run: Run,
+    constants: Sequence[Mapping[Any, Any]],
+    assumptions: Sequence[Mapping[Any, Any]],
     tightest: Table,
     histograms: Mapping[str, Picture],
     file: str | None,
 ) -> dict[str, Any]:
     theorem = result.theorem
-    assumptions = tables.assumptions(run)
     own = tightest[tightest["theorem"] == theorem.id].to_dict("records")
     histogram = histograms.get(theorem.id)
     return {
         "id": theorem.id,
         "title": theorem.title,
         "status": theorem.status,
+        "ratio": ratio_text(result.max_ratio),
         "finding": _badge(finding(result)),
         "statement": Markup(formula(theorem.statement)),
         "claim": Markup(formula(claim_latex(theorem))),
@@ -435,7 +553,7 @@ def _theorem(
                 "statement": Markup(prose(row["statement"])),
                 "rate": f"met by {row['met']:,} of {row['tested']:,} verdicts" if row["tested"] else "never tested",
             }
-            for row in assumptions[assumptions["theorem"] == theorem.id].to_dict("records")
+            for row in assumptions
         ],
         "derivations": [
             {
@@ -446,7 +564,7 @@ def _theorem(
             for step in theorem.derivations
             for confirmed in [step.holds()]
         ],
-        "constants": _constants(theorem, run),
+        "constants": _constants(constants),
         "histogram": _picture(histogram) if histogram else None,
         "counterexample": _counterexample(result, file),
     }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bomrl_theory.errors import InvalidFile, MissingExtra
 from bomrl_theory.report.table import Table
+from bomrl_theory.theory.theorem import Theorem, by_topic
 from bomrl_theory.verify.casefile import save_case
 from bomrl_theory.verify.run import Run
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # pandas and Matplotlib are an extra
 
 SCHEMA = "bomrl-report-1"
 INDEX = "report.json"
+VERDICTS = "verdicts.csv.gz"
+COMPRESSION: Any = {"method": "gzip", "compresslevel": 5, "mtime": 0}
+"""Half a million verdicts are a hundred megabytes of text; without a time stamp the bytes stay the same."""
 PACKAGES = ("matplotlib", "pandas", "jinja2")
 
 
@@ -64,6 +68,16 @@ def _check_replaceable(directory: Path) -> None:
         raise InvalidFile(f"{directory} is not empty and holds no former report; {remedy}")
     if foreign := sorted(present - known):
         raise InvalidFile(f"{directory} holds {foreign[0]}, which no report wrote; {remedy}")
+
+
+def stages(settings: Settings) -> int:
+    """How many stages :func:`write_report` tells of."""
+    from bomrl_theory.report import ladder
+    from bomrl_theory.report.frozen_lake import VARIANCES
+
+    ladders = len(VARIANCES) + 1 + len(ladder.Settings().shares)
+    figures = 2 + len(settings.lambdas) + 1 + 2
+    return len(VARIANCES) * settings.draws + ladders + figures + len(("tables", "order", "figures", "page"))
 
 
 def write_report(
@@ -153,7 +167,6 @@ def _build(
     order = tables.order(run)
     for name, table in {
         "summary": tables.summary(run).drop(columns="seconds"),
-        "verdicts": verdicts,
         "constants": tables.constants(run),
         "counterexamples": tables.counterexamples(run),
         "order": order,
@@ -163,35 +176,37 @@ def _build(
         "bound_sweep": rungs.sweep,
     }.items():
         table.to_csv(directory / f"{name}.csv", index=False, lineterminator="\n")
+    verdicts.to_csv(directory / VERDICTS, index=False, lineterminator="\n", compression=COMPRESSION)
     cases = {
         result.theorem.id: save_case(*result.counterexample, directory / "counterexamples")
         for result in run.results
         if result.counterexample is not None
     }
     case_files = {theorem: path.relative_to(directory).as_posix() for theorem, path in cases.items()}
-    pictures = _draw(verdicts, [theorem.id for theorem in theorems], lake, directory / "figures", on_stage, rungs)
+    pictures = _draw(verdicts, theorems, lake, directory / "figures", on_stage, rungs)
     on_stage("page")
     text = html.page(
         run,
         lake,
         pictures,
         order,
+        verdicts=verdicts,
         rungs=rungs.cases,
         seed=seed,
         command=command,
         versions=versions(),
         counterexamples=case_files,
-        files=[*sorted(path.name for path in directory.glob("*.csv")), INDEX, "figures/", "counterexamples/"],
+        files=[*sorted(path.name for path in directory.glob("*.csv*")), INDEX, "figures/", "counterexamples/"],
     )
     (directory / "index.html").write_text(text, encoding="utf-8")
-    index = _index(run, lake, seed, command, versions(), case_files)
+    index = _index(run, lake, seed, command, versions(), case_files, verdicts)
     index["files"] = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     (directory / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _draw(
     verdicts: Table,
-    theorems: list[str],
+    theorems: list[Theorem],
     lake: Study,
     folder: Path,
     on_stage: Callable[[str], None],
@@ -199,6 +214,7 @@ def _draw(
 ) -> Any:
     """Draw, save and inline every figure."""
     from bomrl_theory.report import figures, ladder
+    from bomrl_theory.report.histogram import histogram
     from bomrl_theory.report.html import Picture, Pictures
 
     folder.mkdir()
@@ -209,13 +225,15 @@ def _draw(
         text = (folder / f"{stem}.svg").read_text(encoding="utf-8")
         return Picture(figures.inline(text, stem, f"{title}. {caption}"), title, caption)
 
-    inequalities = [theorem for theorem in theorems if _is_graded(verdicts, theorem)]
+    topics = {theorem.id: topic for topic, members in by_topic(theorems).items() for theorem in members}
+    own = dict(list(verdicts.groupby("theorem", sort=False)))
+    inequalities = {theorem: topic for theorem, topic in topics.items() if theorem in own and _is_graded(own[theorem])}
     draws = lake.settings.draws
     on_stage("figures")
     return Pictures(
         overview=picture(
             "verdict_overview",
-            figures.verdict_overview(verdicts, theorems),
+            figures.verdict_overview(verdicts, topics),
             "Verdicts",
             "How close the left side comes to its bound, for every theorem; bar heights are scaled theorem by theorem. "
             "Left of 1 the bound holds. Ratios beyond the axis are collected in its first and last bar.",
@@ -262,27 +280,28 @@ def _draw(
         ],
         histograms={
             theorem: Picture(
-                figures.inline(
-                    figures.svg(figures.ratio_histogram(verdicts[verdicts["theorem"] == theorem])),
-                    f"{theorem}-ratios",
-                    f"Distribution of left side over bound, {theorem}",
-                ),
+                histogram(rows, f"Distribution of left side over bound, {theorem}"),
                 f"Left side over bound, {theorem}",
                 "Verdicts by left side over bound; hatched ones are violated.",
             )
-            for theorem in theorems
+            for theorem, rows in own.items()
         },
     )
 
 
-def _is_graded(verdicts: Table, theorem: str) -> bool:
+def _is_graded(rows: Table) -> bool:
     """Identities carry no grade; an inequality does wherever it holds, and is violated elsewhere."""
-    rows = verdicts[verdicts["theorem"] == theorem]
     return bool((rows["grade"].notna() | (rows["outcome"] == "VIOLATED")).any())
 
 
 def _index(
-    run: Run, lake: Study, seed: int, command: str, versions: dict[str, str], case_files: dict[str, str]
+    run: Run,
+    lake: Study,
+    seed: int,
+    command: str,
+    versions: dict[str, str],
+    case_files: dict[str, str],
+    verdicts: Table,
 ) -> dict[str, Any]:
     """The report for machines, and the mark by which a former report is known."""
     from bomrl_theory.report import tables
@@ -301,7 +320,7 @@ def _index(
         "cases": run.judged,
         "verdicts": sum(len(result.records) for result in run.results),
         "theorems": _records(tables.summary(run).drop(columns="seconds")),
-        "tightest": _records(tables.tightest(tables.verdicts(run))[["theorem", "case", "task", "ratio"]]),
+        "tightest": _records(tables.tightest(verdicts)[["theorem", "case", "task", "ratio"]]),
         "counterexamples": case_files,
         "frozen_lake": {
             "seed": settings.seed,

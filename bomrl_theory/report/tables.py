@@ -53,10 +53,15 @@ def _share(result: TheoremResult, grade: Grade) -> float:
 
 def verdicts(run: Run) -> Table:
     """One row a verdict: the case, the outcome, both sides for display and as exact text."""
-    rows = [{**_case(case), **_verdict(verdict)} for result in run.results for case, verdict in result.records]
-    table = pd.DataFrame(rows, columns=None if rows else [*CASE_COLUMNS, *VERDICT_COLUMNS])
+    cases = {case: tuple(_case(case).values()) for result in run.results for case, _ in result.records}
+    rows = [
+        (verdict.theorem, *cases[case], *list(_verdict(verdict).values())[1:])
+        for result in run.results
+        for case, verdict in result.records
+    ]
+    table = pd.DataFrame(rows, columns=["theorem", *CASE_COLUMNS, *VERDICT_COLUMNS[1:]])
     table["task"] = table["task"].astype("Int64")
-    return table[["theorem", *(column for column in table.columns if column != "theorem")]]
+    return table
 
 
 CASE_COLUMNS = ("case", "origin", "algorithm", "lambda", "steps", "tasks", "states", "actions", "gamma")

@@ -7,8 +7,10 @@ double; the walker keeps every constant exact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache, reduce
+from operator import add, mul
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -141,79 +143,98 @@ def evaluate(
     Raises:
         InvalidTheorem: the tree holds something the language does not have.
     """
-    if isinstance(expression, sp.Indexed):
-        return values[name_of(expression)]
+    return _compiled(expression)(values, numbers, sizes)
+
+
+Compiled = Callable[[Mapping[str, Numeric], Numbers, tuple[int, int]], Numeric]
+"""What :func:`evaluate` does for one tree, which is walked many thousand times."""
+
+
+@lru_cache(maxsize=8192)
+def _compiled(expression: Expr) -> Compiled:
+    """The tree as nested functions: looking at SymPy's nodes takes longer than most of the arithmetic."""
+    if isinstance(expression, sp.Indexed) or (isinstance(expression, sp.Symbol) and expression not in (T, S)):
+        name = name_of(expression)
+        return lambda values, numbers, sizes: values[name]
     if isinstance(expression, sp.Symbol):
-        return (
-            _constant(Fraction(sizes[0 if expression == T else 1]), numbers)
-            if expression in (T, S)
-            else values[expression.name]
-        )
+        axis = 0 if expression == T else 1
+        return lambda values, numbers, sizes: _constant(sizes[axis], 1, numbers)
     if isinstance(expression, sp.Rational):
-        return _constant(Fraction(int(expression.p), int(expression.q)), numbers)
+        above, below = int(expression.p), int(expression.q)
+        return lambda values, numbers, sizes: _constant(above, below, numbers)
     if isinstance(expression, sp.Sum):
-        total = evaluate(expression.function, values, numbers, sizes)
-        for index, *limits in expression.limits:  # SymPy merges nested sums, the innermost first
-            if index not in AXES or limits != [1, (T, S)[AXES[index]]]:
-                raise InvalidTheorem(f"sum over {(index, *limits)}: use over_states or over_tasks")
-            axis = AXES[index]
-            shape = list(total.shape)
-            shape[axis] = sizes[axis]
-            total = np.broadcast_to(total, tuple(shape)).sum(axis=axis, keepdims=True)
-        return total
+        return _sum(expression)
     if isinstance(expression, Largest):
-        body, index = expression.args
-        return numbers.largest(evaluate(body, values, numbers, sizes), 0 if index == tau else 1, keepdims=True)
-    arguments = [evaluate(argument, values, numbers, sizes) for argument in expression.args]
-    return _apply(expression, arguments, numbers)
+        body, along = _compiled(expression.args[0]), 0 if expression.args[1] == tau else 1
+        return lambda values, numbers, sizes: numbers.largest(body(values, numbers, sizes), along, keepdims=True)
+    arguments = [_compiled(argument) for argument in expression.args]
+    apply = _operation(expression)
+    return lambda values, numbers, sizes: apply([f(values, numbers, sizes) for f in arguments], numbers)
 
 
-def _apply(expression: Expr, arguments: list[Numeric], numbers: Numbers) -> Numeric:
+def _sum(expression: Any) -> Compiled:
+    body, axes = _compiled(expression.function), []
+    for index, *limits in expression.limits:  # SymPy merges nested sums, the innermost first
+        if index not in AXES or limits != [1, (T, S)[AXES[index]]]:
+            raise InvalidTheorem(f"sum over {(index, *limits)}: use over_states or over_tasks")
+        axes.append(AXES[index])
+
+    def total(values: Mapping[str, Numeric], numbers: Numbers, sizes: tuple[int, int]) -> Numeric:
+        result = body(values, numbers, sizes)
+        for axis in axes:
+            shape = list(result.shape)
+            shape[axis] = sizes[axis]
+            result = np.broadcast_to(result, tuple(shape)).sum(axis=axis, keepdims=True)
+        return result
+
+    return total
+
+
+def _operation(expression: Expr) -> Callable[[list[Numeric], Numbers], Numeric]:
+    """What is done with the values of a node's arguments."""
     match expression:
         case sp.Add():
-            total = arguments[0]
-            for term in arguments[1:]:
-                total = total + term
-            return total
+            return lambda arguments, numbers: reduce(add, arguments)
         case sp.Mul():
-            product = arguments[0]
-            for factor in arguments[1:]:
-                product = numbers.multiply(product, factor)
-            return product
+            return lambda arguments, numbers: reduce(numbers.multiply, arguments)
         case sp.Pow():
-            return _power(arguments[0], expression.args[0], expression.args[1], arguments[1], numbers)
+            return _power(*expression.args)
         case sp.exp():
-            return numbers.exp(arguments[0])
+            return lambda arguments, numbers: numbers.exp(arguments[0])
         case sp.log():
-            return numbers.log(arguments[0])
-        case sp.Max() | sp.Min():
-            sign = 1 if isinstance(expression, sp.Max) else -1
-            result = sign * arguments[0]
-            for argument in arguments[1:]:
-                result = numbers.maximum(*np.broadcast_arrays(result, sign * argument))
-            return sign * result
+            return lambda arguments, numbers: numbers.log(arguments[0])
+        case sp.Max():
+            return _maximum
+        case sp.Min():
+            return lambda arguments, numbers: -_maximum([-argument for argument in arguments], numbers)
         case sp.Abs():
-            return numbers.maximum(arguments[0], -arguments[0])
+            return lambda arguments, numbers: numbers.maximum(arguments[0], -arguments[0])
     raise InvalidTheorem(f"the language of bounds has no {type(expression).__name__}: {expression}")
 
 
-def _power(base: Numeric, base_tree: Expr, exponent: Expr, value: Numeric, numbers: Numbers) -> Numeric:
-    if base_tree == sp.E:
-        return numbers.exp(value)
+def _maximum(arguments: list[Numeric], numbers: Numbers) -> Numeric:
+    return reduce(lambda one, other: numbers.maximum(*np.broadcast_arrays(one, other)), arguments)
+
+
+def _power(base: Expr, exponent: Expr) -> Callable[[list[Numeric], Numbers], Numeric]:
+    if base == sp.E:
+        return lambda arguments, numbers: numbers.exp(arguments[1])
     if isinstance(exponent, sp.Integer):
         power = int(exponent)
-        if power < 0:
-            base, power = _constant(Fraction(1), numbers) / base, -power
-        result = base
-        for _ in range(power - 1):
-            result = result * base
-        return result
+
+        def whole(arguments: list[Numeric], numbers: Numbers) -> Numeric:
+            value = arguments[0] if power >= 0 else _constant(1, 1, numbers) / arguments[0]
+            return reduce(mul, [value] * abs(power))
+
+        return whole
     if exponent == sp.Rational(1, 2):
-        return numbers.sqrt(base)
+        return lambda arguments, numbers: numbers.sqrt(arguments[0])
     if exponent == sp.Rational(-1, 2):
-        return _constant(Fraction(1), numbers) / numbers.sqrt(base)
-    raise InvalidTheorem(f"power {exponent} of {base_tree}: use whole powers and square roots")
+        return lambda arguments, numbers: _constant(1, 1, numbers) / numbers.sqrt(arguments[0])
+    raise InvalidTheorem(f"power {exponent} of {base}: use whole powers and square roots")
 
 
-def _constant(value: Fraction, numbers: Numbers) -> Numeric:
-    return numbers.full((1, 1), numbers.constant(value))
+@lru_cache(maxsize=1024)
+def _constant(above: int, below: int, numbers: Numbers) -> Numeric:
+    """A fraction [1, 1]; nobody writes into it."""
+    return numbers.full((1, 1), numbers.constant(Fraction(above, below)))

@@ -7,15 +7,17 @@ and says on how many cases A was the smaller one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from typing import Any, Literal
 
+import numpy as np
 from flint import arb, fmpq
 
-from bomrl_theory.numbers import Enclosure
+from bomrl_theory.numbers import Enclosure, to_float
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.dominance import at_most, comparable
 from bomrl_theory.theory.theorem import Theorem
@@ -72,26 +74,24 @@ class Relation:
 def relations(run: Run) -> list[Relation]:
     """Both directions of every comparable pair of inequalities in the run."""
     results = [result for result in run.results if result.theorem.relation == "<="]
-    found: list[Relation] = []
-    for one, other in combinations(results, 2):
-        if comparable(one.theorem, other.theorem):
-            found += _both_ways(one, other)
-    return found
+    pairs = [pair for pair in combinations(results, 2) if comparable(pair[0].theorem, pair[1].theorem)]
+    values = {id(result): _by_case(result) for pair in pairs for result in pair}
+    return [relation for pair in pairs for relation in _both_ways(*pair, *(values[id(result)] for result in pair))]
 
 
-def _both_ways(one: TheoremResult, other: TheoremResult) -> list[Relation]:
+def _both_ways(one: TheoremResult, other: TheoremResult, first: Values, second: Values) -> list[Relation]:
     below, above, unclear = 0, 0, 0
     separating: dict[bool, Separation] = {}
-    for case, task, first, second in _pairs(one, other):
-        if first[1] < second[0] or second[1] < first[0]:
-            smaller = first[1] < second[0]
-            below, above = below + smaller, above + (not smaller)
-            values = sorted((float(sum(first) / 2), float(sum(second) / 2)))
-            found = Separation(case, task, *values)
-            if smaller not in separating or size(case) < size(separating[smaller].case):
-                separating[smaller] = found
-        else:
+    averaged = one.theorem.scope != other.theorem.scope
+    for case, task, value, rival in _pairs(first, second, averaged=averaged):
+        smaller = is_below(value, rival)
+        if smaller is None:
             unclear += 1
+            continue
+        below, above = below + smaller, above + (not smaller)
+        if smaller not in separating or size(case) < size(separating[smaller].case):
+            shown = sorted(float(sum(each.exact()) / 2) for each in (value, rival))
+            separating[smaller] = Separation(case, task, *shown)
     pairs = ((one.theorem, other.theorem, below, above, False), (other.theorem, one.theorem, above, below, True))
     return [
         Relation(first, second, _status(first, second, counter), lower, counter, unclear, separating.get(against))
@@ -105,49 +105,107 @@ def _status(first: Theorem, second: Theorem, contradicted: int) -> Literal["prov
     return "proved" if at_most(first, second) else "open"
 
 
-def _pairs(one: TheoremResult, other: TheoremResult) -> Iterator[tuple[Case, int | None, Interval, Interval]]:
+@dataclass(frozen=True)
+class Value:
+    """A bound's value between two doubles, and between exact numbers where these do not tell enough."""
+
+    low: float
+    high: float
+    exact: Callable[[], Interval]
+
+
+Values = dict[Case, dict[int | None, Value]]
+"""Certified values by case and by task, or None for the family."""
+
+
+def is_below(value: Value, rival: Value) -> bool | None:
+    """Whether the value is certainly smaller, or certainly larger; None where neither is."""
+    if value.high < rival.low or rival.high < value.low:
+        return value.high < rival.low
+    (low, high), (rival_low, rival_high) = value.exact(), rival.exact()
+    return high < rival_low if high < rival_low or rival_high < low else None
+
+
+def _pairs(first: Values, second: Values, *, averaged: bool) -> Iterator[tuple[Case, int | None, Value, Value]]:
     """Certified values of both bounds on every case that both were judged on."""
-    averaged = one.theorem.scope != other.theorem.scope
-    first, second = _by_case(one), _by_case(other)
     for case, left in first.items():
-        if case not in second:
+        right = second.get(case)
+        if right is None:
             continue
         if averaged:
-            values = _expectation(case, left), _expectation(case, second[case])
+            values = _expectation(case, left), _expectation(case, right)
             if values[0] is not None and values[1] is not None:
                 yield case, None, values[0], values[1]
             continue
         for task, value in left.items():
-            if task in second[case]:
-                yield case, task, value, second[case][task]
+            if task in right:
+                yield case, task, value, right[task]
 
 
-def _by_case(result: TheoremResult) -> dict[Case, dict[int | None, Interval]]:
+def _by_case(result: TheoremResult) -> Values:
     """The bound's enclosure for every task, or for the family, wherever it is certified and in scope."""
-    table: dict[Case, dict[int | None, Interval]] = {}
+    table: Values = {}
     for case, verdict in result.records:
-        enclosure = interval_of(verdict)
-        if enclosure is not None:
-            table.setdefault(case, {})[verdict.task] = enclosure
+        if _is_usable(verdict):
+            value = bounds_value(verdict.sides[1])  # pyright: ignore[reportOptionalSubscript]
+            if value is not None:
+                table.setdefault(case, {})[verdict.task] = value
     return table
 
 
-def _expectation(case: Case, values: dict[int | None, Interval]) -> Interval | None:
+def bounds_value(number: Any) -> Value | None:
+    """A bound's number; None where it is not finite, or no number of a certified system."""
+    if isinstance(number, Enclosure):
+        low, high = float(number.low), float(number.high)
+    elif isinstance(number, arb):
+        # The radius is a little more than its double; each end has one rounding besides.
+        middle, radius = float(number.mid()), float(number.rad()) * 1.0000001
+        low = math.nextafter(math.nextafter(middle, -math.inf) - radius, -math.inf)
+        high = math.nextafter(math.nextafter(middle, math.inf) + radius, math.inf)
+    elif isinstance(number, fmpq):
+        middle = to_float(number)
+        low, high = math.nextafter(middle, -math.inf), math.nextafter(middle, math.inf)
+    else:
+        return None
+    if not (math.isfinite(low) and math.isfinite(high)):  # unknown, or beyond the range of doubles
+        exact = enclosure_of(number)
+        return None if exact is None else Value(-math.inf, math.inf, lambda: exact)
+
+    def exactly() -> Interval:
+        interval = enclosure_of(number)
+        assert interval is not None, "its ends are finite"
+        return interval
+
+    return Value(low, high, exactly)
+
+
+ROUNDING = 1e-12
+"""More than the relative rounding error of a sum of some thousand terms in doubles."""
+
+
+def _expectation(case: Case, values: dict[int | None, Value]) -> Value | None:
     """Of the bound over tasks; None unless every task is there."""
     if None in values:
         return values[None]
-    if len(values) < case.family.tasks:
+    weights = case.family.weights
+    if len(values) < len(weights):
         return None
-    weights = [Fraction(float(weight)) for weight in case.family.weights]
-    low, high = (sum(weights[task] * values[task][end] for task in range(len(weights))) for end in (0, 1))
-    return Fraction(low) / sum(weights), Fraction(high) / sum(weights)
+    each = [values[task] for task in range(len(weights))]
+    low, high = (np.array([getattr(value, end) for value in each]) for end in ("low", "high"))
+    slack = ROUNDING * float(weights @ np.maximum(np.abs(low), np.abs(high))) / float(weights.sum())
+
+    def exact() -> Interval:
+        shares = [Fraction(float(weight)) for weight in weights]
+        ends = [value.exact() for value in each]
+        bottom, top = (sum(share * end[place] for share, end in zip(shares, ends, strict=True)) for place in (0, 1))
+        return Fraction(bottom) / sum(shares), Fraction(top) / sum(shares)
+
+    total = float(weights.sum())
+    return Value(float(weights @ low) / total - slack, float(weights @ high) / total + slack, exact)
 
 
-def interval_of(verdict: Verdict) -> Interval | None:
-    """The bound of a decided, certified verdict, enclosed in exact numbers."""
-    if not verdict.certified or verdict.sides is None or verdict.outcome is Outcome.UNDECIDED:
-        return None
-    return enclosure_of(verdict.sides[1])
+def _is_usable(verdict: Verdict) -> bool:
+    return verdict.certified and verdict.sides is not None and verdict.outcome is not Outcome.UNDECIDED
 
 
 def enclosure_of(value: Any) -> Interval | None:
@@ -213,7 +271,8 @@ def dominating(theorem: Theorem, others: Sequence[Theorem]) -> tuple[list[Theore
     for case in cases:
         run.judge(case, [result for result in run.results if result.theorem.covers(case)])
     own = run.results[0]
-    pairs = [relation for other in run.results[1:] for relation in _both_ways(own, other)]
+    values = _by_case(own)
+    pairs = [relation for other in run.results[1:] for relation in _both_ways(own, other, values, _by_case(other))]
     smaller = [r.first for r in pairs if r.second.id == theorem.id and r.status == "proved"]
     larger = [r.second for r in pairs if r.first.id == theorem.id and r.status == "proved"]
     return smaller, larger

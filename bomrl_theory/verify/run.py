@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
@@ -22,7 +22,8 @@ from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.counterexample import smallest_counterexample
 from bomrl_theory.verify.random_cases import random_cases
-from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, Views, judge, tightest
+from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, tightest
+from bomrl_theory.verify.work import Found, Job, Workers, jobs, judged, judged_here
 
 DEFAULT_FAMILIES = (
     "frozen-lake-high",
@@ -144,12 +145,16 @@ class Run:
         precise: bool = False,
     ) -> None:
         """Judge these theorems on one case, measuring everything they share once."""
-        views: Views = {}
-        for result in results:
-            start = time.perf_counter()
-            verdicts = judge(result.theorem, case, views, precise=precise)
+        results = list(results)
+        self.enter(case, results, judged([result.theorem for result in results], case, precise=precise), on_verdicts)
+
+    def enter(
+        self, case: Case, results: Iterable[TheoremResult], found: Found, on_verdicts: OnVerdicts = ignore
+    ) -> None:
+        """Enter what was found about these theorems on one case."""
+        for result, (verdicts, seconds) in zip(results, found, strict=True):
             result.records.extend((case, verdict) for verdict in verdicts)
-            result.seconds += time.perf_counter() - start
+            result.seconds += seconds
             on_verdicts(result.theorem, case, verdicts)
         self.judged += 1
 
@@ -257,18 +262,30 @@ def verify(
     *,
     on_case: Callable[[Case], None] = lambda case: None,
     on_verdicts: OnVerdicts = ignore,
+    sparing: bool = False,
+    workers: Workers | None = None,
 ) -> Run:
     """Judge every theorem on every case it covers; its own witness is always among them.
 
     An interrupt (ctrl-C) ends the run early with what was decided so far.
+
+    Args:
+        theorems: what is judged.
+        cases: where.
+        on_case: called with each case that is done.
+        on_verdicts: called with the verdicts on it before that.
+        sparing: judge identities, which only exact rationals decide, once for each algorithm under each origin.
+        workers: processes that share the work; the result is the same.
     """
     run = Run([TheoremResult(theorem) for theorem in theorems])
+    work: Iterable[Job] = jobs(theorems, cases, sparing=sparing)
     try:
-        for result in run.results:
-            run.judge(result.theorem.witness(), [result], on_verdicts)
-        for case in cases:
-            run.judge(case, [result for result in run.results if result.theorem.covers(case)], on_verdicts)
-            on_case(case)
+        with workers or nullcontext():
+            found = judged_here(theorems, work) if workers is None else workers.judged(work)
+            for number, (case, places, verdicts) in enumerate(found):
+                run.enter(case, [run.results[place] for place in places], verdicts, on_verdicts)
+                if number >= len(theorems):  # after the witnesses
+                    on_case(case)
     except KeyboardInterrupt:
         run.finished = False
     return run

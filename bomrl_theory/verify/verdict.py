@@ -108,6 +108,8 @@ class Verdict:
 CERTIFIED: tuple[Numbers, ...] = (ENCLOSURES, Balls(128), Rationals(256), Balls(1024), Rationals(4096))
 """Number systems in the order they are tried."""
 SHOWN_DIGITS = 30
+REFERENCES = {"task": gap_phi.symbol, "family": over_tasks(w.symbol * gap_phi.symbol)}
+"""The gap without adaptation, which an informative bound is below."""
 
 
 RATIONAL_STATES = 300
@@ -206,20 +208,20 @@ class _Attempt:
     def make(cls, theorem: Theorem, measured: Measured) -> _Attempt:
         numbers = measured.numbers
         count = measured.case.family.tasks if theorem.scope == "task" else 1
-        shared = values((*theorem.constants, w, gap_phi), measured)
+        shared = values((*theorem.constants, w, gap_phi) if theorem.bounds_gap else theorem.constants, measured)
         sizes = (measured.case.family.tasks, measured.case.family.states)
 
         def column(expression: Expr) -> Numeric:
             return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
 
-        largest, reference = measured.largest_gap, gap_phi.symbol
-        if theorem.scope == "family":
-            largest = (measured.model.w * largest).sum(keepdims=True)
-            reference = over_tasks(w.symbol * reference)
+        def largest() -> Numeric:
+            each = measured.largest_gap
+            return each if theorem.scope == "task" else (measured.model.w * each).sum(keepdims=True)
+
         left, bound = column(theorem.left), column(theorem.bound)
         holds, violated = _signs(bound - left)
         if not numbers.certified:
-            holds, violated = _float_signs(left, bound, largest, theorem.relation)
+            holds, violated = _float_signs(left, bound, largest(), theorem.relation)
         elif theorem.relation == "==":
             # Equality needs both directions; only exact numbers can prove it.
             other_way, above = _signs(left - bound)
@@ -241,8 +243,8 @@ class _Attempt:
             return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, chosen, decided)
 
         # Informative only where it is certain; what cannot be told counts against the bound.
-        at_least_gap, informative = _signs(bound - column(reference))
-        trivial, below_largest = _signs(bound - largest)
+        at_least_gap, informative = _signs(bound - column(REFERENCES[theorem.scope]))
+        trivial, below_largest = _signs(bound - largest())
         graded = np.select([informative, trivial], [Grade.INFORMATIVE, Grade.TRIVIAL], Grade.UNINFORMATIVE)
         grades = [
             Grade(grade) if outcome is Outcome.HOLDS else None

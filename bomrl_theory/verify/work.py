@@ -1,0 +1,203 @@
+"""A run's work in pieces, done here or by several processes, with the same result.
+
+A job is some consecutive cases on one family, which share what is solved about it. Processes are told the names of
+the theorems and the numbers of the cases, and send verdicts back; these are entered in the order of the cases.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any
+
+from bomrl_theory.adapt.adapt import algorithm_named
+from bomrl_theory.errors import InvalidTask, LostWorker
+from bomrl_theory.exact.optimum import Optimum
+from bomrl_theory.exact.solved import Solved
+from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.registry import theorem_named
+from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.verdict import Verdict, Views, judge
+
+CASES_IN_A_JOB = 12
+JOBS_AHEAD = 4
+"""Jobs that wait for each process, so that none is idle while the next cases are drawn."""
+
+Found = Sequence[tuple[list[Verdict], float]]
+"""For each theorem that was judged on a case its verdicts, and the seconds that they took."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cases on one family, and for each the places of the theorems that are judged on it."""
+
+    cases: list[Case]
+    places: list[list[int]]
+
+
+def judged(theorems: Iterable[Theorem], case: Case, *, precise: bool = False) -> Found:
+    """Judge the theorems on one case, measuring everything they share once."""
+    views: Views = {}
+    found = []
+    for theorem in theorems:
+        start = time.perf_counter()
+        verdicts = judge(theorem, case, views, precise=precise)
+        found.append((verdicts, time.perf_counter() - start))
+    return found
+
+
+def jobs(theorems: Sequence[Theorem], cases: Iterable[Case], *, sparing: bool) -> Iterator[Job]:
+    """The theorems' witnesses, then the cases with every theorem that covers them.
+
+    Args:
+        theorems: in the order of their places.
+        cases: cases that share a :class:`Solved` should be next to each other.
+        sparing: identities only on the first case of every algorithm under each origin.
+    """
+    yield from (Job([theorem.witness()], [[place]]) for place, theorem in enumerate(theorems))
+    seen: set[tuple[Solved, str, str]] = set()
+    for unit in _units(cases):
+        places = []
+        for case in unit:
+            key = (case.solved, case.origin, case.algorithm.name)
+            again = sparing and key in seen
+            seen.add(key)
+            covering = (place for place, theorem in enumerate(theorems) if theorem.covers(case))
+            places.append([place for place in covering if not (again and theorems[place].relation == "==")])
+        yield Job(unit, places)
+
+
+def _units(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    """Consecutive cases on one family, not too many at once."""
+    unit: list[Case] = []
+    for case in cases:
+        if unit and (case.solved is not unit[0].solved or len(unit) == CASES_IN_A_JOB):
+            yield unit
+            unit = []
+        unit.append(case)
+    if unit:
+        yield unit
+
+
+def judged_here(theorems: Sequence[Theorem], work: Iterable[Job]) -> Iterator[tuple[Case, list[int], Found]]:
+    """Case by case, in this process."""
+    for job in work:
+        for case, places in zip(job.cases, job.places, strict=True):
+            yield case, places, judged([theorems[place] for place in places], case)
+
+
+def usable_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """Processes that judge jobs; a context manager that starts and ends them.
+
+    Args:
+        names: of the theorems by place: ids of the registry, or files.
+        count: how many processes.
+
+    Raises:
+        InvalidTask: fewer than one.
+    """
+
+    def __init__(self, names: Sequence[str], count: int):
+        if count < 1:
+            raise InvalidTask(f"--workers {count}: nobody would work; give 1 or more, or leave it out")
+        self.names = list(names)
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        # A fresh interpreter each: a copy of this one could hold locks of threads that it does not have.
+        context = get_context("spawn")
+        self._pool = ProcessPoolExecutor(self.count, context, initializer=_begin, initargs=(self.names,))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        assert self._pool is not None
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        self._pool = None
+
+    def judged(self, work: Iterable[Job]) -> Iterator[tuple[Case, list[int], Found]]:
+        """As :func:`judged_here`, in the same order.
+
+        Raises:
+            LostWorker: a process ended by itself.
+        """
+        assert self._pool is not None, "use it as a context manager"
+        work = iter(work)
+        waiting: deque[tuple[Job, Future[list[Found]]]] = deque()
+        while True:
+            try:
+                for job in islice(work, self.count * JOBS_AHEAD - len(waiting)):
+                    waiting.append((job, self._pool.submit(_judged_job, _message(job))))
+                if not waiting:
+                    return
+                job, future = waiting.popleft()
+                found = future.result()
+            except BrokenProcessPool as error:
+                raise LostWorker from error
+            yield from zip(job.cases, job.places, found, strict=True)
+
+
+# --- what crosses between processes ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A job without anything that only lives in one process."""
+
+    family: TaskFamily
+    optimum: Optimum | None
+    cases: list[tuple[Array, str, Fraction, int, str]]
+    places: list[list[int]]
+
+    def open(self) -> list[Case]:
+        solved = Solved(self.family)
+        if self.optimum is not None:
+            solved.optimum = self.optimum
+        return [
+            Case(solved, phi, algorithm_named(algorithm), lam, steps, origin)
+            for phi, algorithm, lam, steps, origin in self.cases
+        ]
+
+
+def _message(job: Job) -> _Message:
+    solved = job.cases[0].solved
+    return _Message(
+        solved.family,
+        vars(solved).get("optimum"),  # only if it is known already
+        [(case.phi, case.algorithm.name, case.lam, case.steps, case.origin) for case in job.cases],
+        job.places,
+    )
+
+
+_theorems: list[Theorem] = []
+"""Of a process that works."""
+
+
+def _begin(names: Sequence[str]) -> None:
+    # Ctrl-C reaches the whole group: the first process sums up what it has, the others just end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _theorems[:] = [theorem_named(name) for name in names]
+
+
+def _judged_job(message: Any) -> list[Found]:
+    return [
+        judged([_theorems[place] for place in places], case)
+        for case, places in zip(message.open(), message.places, strict=True)
+    ]
