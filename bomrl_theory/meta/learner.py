@@ -12,10 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.adapt.step import Algorithm, Status
+from bomrl_theory.adapt.step import Algorithm
 from bomrl_theory.errors import UnknownName
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta import learners as package
+from bomrl_theory.meta.hypergradient import Outcome
 from bomrl_theory.numbers import Array
 
 
@@ -49,13 +50,13 @@ class Move:
         direction: of ascent [S, A].
         objective: what the learner maximises, in the unit of return; None if it maximises nothing.
         adapted: ``E_tau J_tau(Alg(phi))`` on the data, where it is a by-product.
-        status: of the inner solver.
+        status: of the gradient: "solved", or what is wrong with the inner solution.
     """
 
     direction: Float64[Array, "S A"]
     objective: float | None
     adapted: float | None = None
-    status: Status = "solved"
+    status: Outcome = "solved"
 
 
 Surrogate: TypeAlias = Callable[[Float64[Array, "S A"]], Move]
