@@ -113,6 +113,19 @@ def test_same_seed_same_output(bomrl: Bomrl) -> None:
     assert first != other
 
 
+def test_workers_change_nothing_but_the_time(bomrl: Bomrl, tmp_path: Path) -> None:
+    """The same JSON and the same certificates, byte for byte; without workers there is nothing to share."""
+    outputs = []
+    for workers in ("1", "2"):
+        file = tmp_path / f"{workers}.jsonl"
+        options = ("--family", "bandit", "--cases", "2", "--workers", workers, "--certificates", str(file), "--json")
+        outputs.append((bomrl("verify", "coverage", "contraction_steps", *options), file.read_bytes()))
+    assert outputs[0] == outputs[1]
+    code, _, err = bomrl("verify", "coverage", "--workers", "0")
+    assert code == 2
+    assert "--workers 0" in err
+
+
 def test_replay_under_another_theorem(bomrl: Bomrl) -> None:
     """A saved case can be put to any theorem; a proved one that held would break the run if violated."""
     _, out, _ = bomrl("verify", "published_bound", "--family", "bandit", "--json")
