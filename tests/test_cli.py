@@ -368,10 +368,10 @@ def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
 
 def test_interrupt_keeps_what_was_decided(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with the partial table and exit code 130."""
-    import bomrl_theory.verify.run as run_module
+    import bomrl_theory.verify.work as work_module
 
     judged = []
-    original = run_module.judge
+    original = work_module.judge
 
     def judge_some(*arguments: Any, **settings: Any) -> Any:
         judged.append(1)
@@ -379,7 +379,7 @@ def test_interrupt_keeps_what_was_decided(bomrl: Bomrl, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(run_module, "judge", judge_some)
+    monkeypatch.setattr(work_module, "judge", judge_some)
     code, out, _ = bomrl("verify", "--family", "bandit")
     assert code == 130
     assert "interrupted: the table holds what was decided until then" in out
