@@ -114,6 +114,19 @@ def test_same_seed_same_output(bomrl: Bomrl) -> None:
     assert first != other
 
 
+def test_workers_change_nothing_but_the_time(bomrl: Bomrl, tmp_path: Path) -> None:
+    """The same JSON and the same certificates, byte for byte; without workers there is nothing to share."""
+    outputs = []
+    for workers in ("1", "2"):
+        file = tmp_path / f"{workers}.jsonl"
+        options = ("--family", "bandit", "--cases", "2", "--workers", workers, "--certificates", str(file), "--json")
+        outputs.append((bomrl("verify", "coverage", "contraction_steps", *options), file.read_bytes()))
+    assert outputs[0] == outputs[1]
+    code, _, err = bomrl("verify", "coverage", "--workers", "0")
+    assert code == 2
+    assert "--workers 0" in err
+
+
 def test_replay_under_another_theorem(bomrl: Bomrl) -> None:
     """A saved case can be put to any theorem; a proved one that held would break the run if violated."""
     _, out, _ = bomrl("verify", "published_bound", "--family", "bandit", "--json")
@@ -356,10 +369,10 @@ def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
 
 def test_interrupt_keeps_what_was_decided(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with the partial table and exit code 130."""
-    import bomrl_theory.verify.run as run_module
+    import bomrl_theory.verify.work as work_module
 
     judged = []
-    original = run_module.judge
+    original = work_module.judge
 
     def judge_some(*arguments: Any, **settings: Any) -> Any:
         judged.append(1)
@@ -367,7 +380,7 @@ def test_interrupt_keeps_what_was_decided(bomrl: Bomrl, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(run_module, "judge", judge_some)
+    monkeypatch.setattr(work_module, "judge", judge_some)
     code, out, _ = bomrl("verify", "--family", "bandit")
     assert code == 130
     assert "interrupted: the table holds what was decided until then" in out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -15,12 +16,14 @@ import pytest
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.report import figures, html, tables
 from bomrl_theory.report.finding import Finding, finding, headline
-from bomrl_theory.report.formula import formula, pieces, to_mathtext
+from bomrl_theory.report.formula import GLYPHS, formula, pieces, to_mathtext, with_glyphs
 from bomrl_theory.report.frozen_lake import GAP, OPTIMUM, Settings, Study, interval, study
+from bomrl_theory.report.histogram import histogram
 from bomrl_theory.report.notation import claim_latex, symbol_latex
-from bomrl_theory.report.report import SCHEMA, check_destination, write_report
+from bomrl_theory.report.report import SCHEMA, check_destination, stages, write_report
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.registry import registry, theorem_named
+from bomrl_theory.theory.theorem import by_topic
 from bomrl_theory.verify.casefile import load_case
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.run import Run, verify
@@ -39,9 +42,15 @@ def run() -> Run:
 
 
 @pytest.fixture(scope="module")
-def written(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    page = write_report(run, tmp_path_factory.mktemp("report") / "out", seed=3, command=COMMAND, settings=SETTINGS)
-    return page.parent
+def told() -> list[str]:
+    """The stages of the first report."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def written(run: Run, told: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("report") / "out"
+    return write_report(run, directory, seed=3, command=COMMAND, on_stage=told.append, settings=SETTINGS).parent
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +141,10 @@ def test_second_report_is_byte_identical_and_replaces_the_first(run: Run, writte
         if path.is_file():
             assert (again / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
     assert list(tmp_path.iterdir()) == [again]
+
+
+def test_progress_ends_at_its_total(written: Path, told: list[str]):
+    assert len(told) == stages(SETTINGS)
 
 
 # --- page -----------------------------------------------------------------------------------------
@@ -230,6 +243,36 @@ def test_ratio_text(ratio: float | None, text: str):
     assert html.ratio_text(ratio) == text
 
 
+def test_first_screen_and_groups(run: Run, written: Path):
+    """Every topic of the run has its row and its heading; a theorem that does not just hold is named at the top."""
+    text = (written / "index.html").read_text(encoding="utf-8")
+    header = text[: text.index("</header>")]
+    for topic in by_topic(result.theorem for result in run.results):
+        anchor = f"topic-{topic.replace(' ', '-')}"
+        assert f'href="#{anchor}"' in header
+        assert f'id="{anchor}"' in text
+        assert f"<span>{topic}</span>" in text
+    assert 'href="#published_bound-v1"' in header
+    assert "contraction_kl_posterior-v1" not in header
+    assert text.count("<article") == text.count("</details>\n</article>") == len(run.results)
+
+
+def test_histogram_shows_every_decided_verdict(run: Run):
+    """Whatever has a ratio is counted once; a tie that holds stays left of the line, a violation right of it."""
+    table = tables.verdicts(run)
+    own = table[(table["theorem"] == "published_bound-v1") & table["ratio"].notna()]  # none where the bound is 0
+    edges, held, violated = figures.ratio_counts(own)
+    assert held.sum() == (own["outcome"] == Outcome.HOLDS).sum()
+    assert violated.sum() == (own["outcome"] == Outcome.VIOLATED).sum() > 0
+    assert not held[edges[:-1] >= 1 - 1e-9].any()
+    assert not violated[edges[1:] <= 1 + 1e-9].any()
+    drawn = histogram(own, "a & b")
+    assert 'aria-label="a &amp; b"' in drawn
+    assert drawn.count('class="held"') == drawn.count('class="violated"') == 1
+    bars = [part.count("Z") for part in drawn.split("<path")[1:3]]
+    assert bars == [np.count_nonzero(held), np.count_nonzero(violated)]
+
+
 # --- formulas -------------------------------------------------------------------------------------
 
 
@@ -261,6 +304,14 @@ def test_mathtext(latex: str, mathtext: str):
 def test_pieces_keep_brackets_whole_and_lose_nothing():
     latex = r"a \le \left( b = c \right) + d \quad e"
     assert pieces(latex) == ["a", r"\le \left( b = c \right) + d", "e"]
+
+
+def test_a_page_draws_each_character_once():
+    page = with_glyphs(GLYPHS + formula(r"x + x") + formula("x"))
+    assert page.count("<use") == 4
+    assert page.count("<path id=") == 2  # x and +
+    for name in re.findall(r'href="#(\w+)"', page):
+        assert page.count(f'id="{name}"') == 1
 
 
 def test_unknown_latex_falls_back_to_code():

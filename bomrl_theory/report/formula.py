@@ -135,9 +135,9 @@ def _drawn(mathtext: str) -> str:
     parts = [f'<path d="{_path_data(bar)}"/>' for bar in whole]
     for character, across, up, scale in placed:
         points, codes = outlines[character]
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 2) * unit
         name = re.sub(r"[^A-Za-z0-9]+", "-", str(character))
-        outline = Outline(np.asarray(points, dtype=np.float64).reshape(-1, 2) * unit, codes)
-        _outlines.setdefault(name, _path_data(outline))
+        _outlines.setdefault(name, _path_data(Outline(points, codes)))
         x, y = across * unit, up * unit
         place = (
             f'x="{x:.2f}" y="{-y:.2f}"'
@@ -145,8 +145,8 @@ def _drawn(mathtext: str) -> str:
             else f'transform="matrix({scale:.3g} 0 0 {scale:.3g} {x:.2f} {-y:.2f})"'
         )
         parts.append(f'<use href="#glyph-{name}" {place}/>')
-        whole.append(Outline(outline.vertices * scale + [x, y], outline.codes))
-    box = Outline.make_compound_path(*whole).get_extents() if whole else Bbox.null()
+        whole.append(Outline(points * scale + np.array([x, y]), codes))
+    box = Outline.make_compound_path(*whole).get_extents() if whole else Bbox.from_extents(0, 0, 0, 0)
     left, right = min(box.x0, 0.0), box.x1 + MARGIN
     bottom, top = box.y0 - MARGIN, box.y1 + MARGIN
     width, height = right - left, top - bottom
