@@ -58,6 +58,13 @@ BOUNDS = ("contraction_task_average", "lookahead_5", "task_variance_tv", "no_ada
 LEARNERS = (("bo-mrl", "kl-posterior", LAMBDA), ("maml", "policy-gradient", None), ("joint", "kl-posterior", LAMBDA))
 """Compared on unseen tasks, besides the barycentre; MAML with the step size ``ALPHA``."""
 ALPHA = 10
+SETTINGS = {
+    "barycentre": f"Alg⁽²⁾, λ = {LAMBDA}",
+    "bo-mrl": f"Alg⁽²⁾, λ = {LAMBDA}",
+    "maml": f"α = {ALPHA}",
+    "joint": f"Alg⁽²⁾, λ = {LAMBDA}",
+}
+"""How each learner adapts."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ def write(rows: Table, settings: Settings, output: Path) -> None:
         table = _over_draws(here, keys, rng)
         tables[sweep] = table
         table.to_csv(output / f"{sweep}.csv", index=False, lineterminator="\n", float_format="%.12g")
-        figure = unseen_figure(table) if sweep == "tasks" else sweep_figure(table, sweep)
+        figure = unseen_figure(table, SETTINGS) if sweep == "tasks" else sweep_figure(table, sweep)
         figures.save(figure, output, sweep, ("png", "svg"))
     (output / "README.md").write_text(readme(tables, settings), encoding="utf-8")
 
@@ -261,7 +268,8 @@ def readme(tables: dict[str, Table], settings: Settings) -> str:
     for (variance, count, learner), group in groups:
         value = group.set_index("quantity")["mean"]
         cells = (f"{value[name]:.3g}" for name in ("gap on the training tasks", UNSEEN_GAP, UNSEEN_BOUND))
-        lines.append(f"| {variance} | {int(count)} | {learner} | {' | '.join(cells)} |")
+        name = f"{learner} ({SETTINGS[str(learner)]})"
+        lines.append(f"| {variance} | {int(count)} | {name} | {' | '.join(cells)} |")
     lines += ["", "`lambda.csv`, `gamma.csv`, `variance.csv`, `tasks.csv` hold all numbers, bounds and verdicts.", ""]
     return "\n".join(lines)
 

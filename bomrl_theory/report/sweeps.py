@@ -90,8 +90,12 @@ def sweep_figure(table: Table, sweep: str) -> Figure:
 
 
 @styled
-def unseen_figure(table: Table) -> Figure:
-    """Gap on unseen tasks against the number of training tasks, with the statistical bound."""
+def unseen_figure(table: Table, settings: dict[str, str]) -> Figure:
+    """Gap on unseen tasks against the number of training tasks, with the statistical bound.
+
+    Args:
+        settings: how each learner adapts, for the legend.
+    """
     variances = list(dict.fromkeys(table["variance"]))
     figure = new_figure(PAGE_WIDTH, 4.6)
     panels = figure.subplots(1, len(variances), squeeze=False, sharey=True)[0]
@@ -109,7 +113,7 @@ def unseen_figure(table: Table) -> Figure:
     _logarithmic(panels[0], table)
     panels[0].set_ylabel("expected optimality gap after one step\n(return), logarithmic")
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{learner_named(name).label}, unseen tasks")
+        Line2D([], [], color=colour, marker=marker, label=f"{learner_named(name).label} ({settings[name]}), unseen tasks")
         for name, (colour, marker) in LEARNERS.items()
     ]
     handles += [
