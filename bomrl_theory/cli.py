@@ -954,23 +954,23 @@ def _print_list(theorems: list[Theorem]) -> None:
     def cells_of(theorem: Theorem) -> tuple[str, ...]:
         known = _known(theorem)
         judged = "-" if known["cases"] is None else f"{known['cases']}/{known['families']}"
-        return (theorem.id, theorem.status, theorem.source.obtained, judged, _cut_off(known["best_ratio"]))
+        return (theorem.id, theorem.status, judged, _cut_off(known["best_ratio"]), theorem.source.obtained)
 
-    heading = ("theorem", "status", "statement", "judged", "ratio")
+    heading = ("theorem", "status", "judged", "ratio", "statement")  # a narrow terminal cuts the last ones
     widths = [max(map(len, column)) for column in zip(heading, *map(cells_of, theorems), strict=True)]
     styles = {"refuted": "red", "conjectured": "yellow"}
 
     def line_of(cells: tuple[str, ...], styles: tuple[str, ...], title: str) -> Text:
         line = Text("  ")
         for place, (cell, width, style) in enumerate(zip(cells, widths, styles, strict=True)):
-            line.append((cell.ljust(width) if place < 3 else cell.rjust(width)) + " ", style)
+            line.append((cell.rjust(width) if place in (2, 3) else cell.ljust(width)) + " ", style)
         return line.append(title)
 
     console.print(line_of(heading, ("dim",) * len(heading), "title"), overflow="ellipsis", no_wrap=True)
     for topic, members in by_topic(theorems).items():
         console.print(Text(f"{topic} ({len(members)})", style="bold"))
         for theorem in members:
-            line = line_of(cells_of(theorem), ("", styles.get(theorem.status, ""), "dim", "", ""), theorem.title)
+            line = line_of(cells_of(theorem), ("", styles.get(theorem.status, ""), "", "", "dim"), theorem.title)
             console.print(line, overflow="ellipsis", no_wrap=True)
         console.print()
     counts = Counter(theorem.status for theorem in theorems)

@@ -87,6 +87,8 @@ class RunDirectory:
         if held and not resume:
             raise InvalidFile(f"{path} is not empty; go on with --resume if it is this run, or name another directory")
         check_directory(path)
+        for leftover in path.glob(f".{CHECKPOINT}.*"):  # of a write that a kill interrupted
+            leftover.unlink(missing_ok=True)
         if CHECKPOINT in held:
             self.state = self._load()
         elif held and not self._barely_begun(held):

@@ -113,7 +113,9 @@ def unseen_figure(table: Table, settings: dict[str, str]) -> Figure:
     _logarithmic(panels[0], table)
     panels[0].set_ylabel("expected optimality gap after one step\n(return), logarithmic")
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=f"{learner_named(name).label} ({settings[name]}), unseen tasks")
+        Line2D(
+            [], [], color=colour, marker=marker, label=f"{learner_named(name).label} ({settings[name]}), unseen tasks"
+        )
         for name, (colour, marker) in LEARNERS.items()
     ]
     handles += [
