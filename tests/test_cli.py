@@ -57,8 +57,11 @@ def test_list_contract(bomrl: Bomrl) -> None:
     assert all(set(row) == {"id", "title", "topic", "status", "source", "obtained"} | known for row in rows)
 
 
-def test_list_for_people_groups_by_topic(bomrl: Bomrl) -> None:
-    """Every theorem stands once, under its topic, topics in their order."""
+@pytest.mark.parametrize("columns", [80, 118])
+def test_list_for_people_groups_by_topic(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Every theorem stands once, under its topic, topics in their order; only the last columns are cut."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    known = {row["id"]: row for row in json.loads(bomrl("list", "--json")[1])}
     code, out, _ = bomrl("list")
     lines = [line.strip() for line in out.splitlines()]
     topics = {line.rpartition(" (")[0]: place for place, line in enumerate(lines) if line.endswith(")")}
@@ -70,7 +73,8 @@ def test_list_for_people_groups_by_topic(bomrl: Bomrl) -> None:
         below = [topic for topic, start in topics.items() if start < place]
         assert below[-1] == theorem.topic
         assert theorem.status in lines[place]
-        assert theorem.source.obtained in lines[place]
+        assert f" {known[theorem.id]['cases']}/{known[theorem.id]['families']} " in lines[place]
+        assert theorem.source.obtained in lines[place] or columns == 80
 
 
 @pytest.mark.parametrize("spelling", ["surrogate bounds", "surr"])
