@@ -46,10 +46,15 @@ INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Entry point: every error that input can cause is one line on stderr and exit code 2."""
+    """Entry point of ``bomrl``."""
+    run(cli)
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command: every error that input can cause is one line on stderr and exit code 2."""
     _tell_warnings_in_one_line()
     try:
-        code = cli(standalone_mode=False)  # click turns an exit raised inside into this value
+        code = command(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from bomrl_theory.cli import run
 from bomrl_theory.report.notation import expression_latex
 from bomrl_theory.report.plain_text import plain_text
 from bomrl_theory.theory.registry import registry
@@ -87,4 +88,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

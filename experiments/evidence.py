@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from bomrl_theory.cli import run
 from bomrl_theory.tasks.files import replacing
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.registry import registry, theorem_named
@@ -132,4 +133,4 @@ def _write(path: Path, table: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -19,6 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
+from bomrl_theory.cli import run
 from bomrl_theory.report.notation import expression_latex
 from bomrl_theory.report.plain_text import plain_text
 from bomrl_theory.tasks.files import replacing
@@ -162,4 +163,4 @@ def _factor(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

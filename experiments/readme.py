@@ -25,6 +25,7 @@ from pathlib import Path
 
 import click
 
+from bomrl_theory.cli import run
 from bomrl_theory.theory.registry import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,4 +145,4 @@ def main(check: bool, pages: tuple[Path, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

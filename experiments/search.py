@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from bomrl_theory.cli import run
 from bomrl_theory.tasks.files import replacing
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
@@ -70,4 +71,4 @@ def searched(theorem: Theorem, seconds: float, seed: int) -> Tightness:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

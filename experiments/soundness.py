@@ -25,6 +25,7 @@ import click
 import numpy as np
 from flint import arb, fmpq
 
+from bomrl_theory.cli import run
 from bomrl_theory.numbers import ENCLOSURES, Enclosure, Numbers, Rationals, SingularSystem, rational
 from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.files import replacing
@@ -227,4 +228,4 @@ def main(cases: int, chunk: int, share: float, seed: int, workers: int, output: 
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bomrl_theory.errors import InvalidFile
+from bomrl_theory.errors import InvalidFile, LostWorker
 from bomrl_theory.verify.parts import Finished, run_parts
 
 RUN = {"seed": 0, "sizes": [1, 2]}
@@ -53,3 +56,23 @@ def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, text: str)
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="choose a writable place"):
         Finished(tmp_path / "missing" / "parts.jsonl", RUN)
+
+
+def ended(part: str) -> None:
+    """Work that takes its process down."""
+    os._exit(3)
+
+
+def test_a_lost_process_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LostWorker, match="ended without a word"):
+        run_parts(tmp_path / "parts.jsonl", RUN, ["a"], ended)
+
+
+def test_an_experiment_tells_bad_input_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "lake.parts.jsonl").write_text('{"seed": 1}\n')
+    script = Path(__file__).resolve().parent.parent / "experiments" / "frozen_lake.py"
+    done = subprocess.run([sys.executable, script, "-o", "lake"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: lake.parts.jsonl holds parts of another run")
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["lake.parts.jsonl"]

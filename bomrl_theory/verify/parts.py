@@ -8,13 +8,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from bomrl_theory.errors import InvalidFile
+from bomrl_theory.errors import InvalidFile, LostWorker
 
 
 def run_parts(
@@ -38,13 +39,17 @@ def run_parts(
 
     Raises:
         InvalidFile: the file belongs to another run, or cannot be written.
+        LostWorker: a process ended by itself; what was finished is kept.
     """
     finished = Finished(file, run)
     missing = [part for part in parts if part not in finished.done]
     with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
         jobs = {pool.submit(work, part): part for part in missing}
         for job in track(as_completed(jobs), description, total=len(jobs), console=Console(stderr=True)):
-            finished.add(jobs[job], job.result())
+            try:
+                finished.add(jobs[job], job.result())
+            except BrokenProcessPool as error:
+                raise LostWorker from error
     return [finished.done[part] for part in parts]
 
 
