@@ -7,10 +7,9 @@ Regenerates results/constrained: agreement.csv with one line a problem, and a RE
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -22,13 +21,14 @@ from rich.progress import track
 from bomrl_theory.adapt.constrained import ConstrainedStep, constrained_step
 from bomrl_theory.adapt.constrained_derivative import pullback
 from bomrl_theory.adapt.constraint import Constraint, CostBudget, TrustRegion
+from bomrl_theory.cli import run
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import FLOATS, Array
+from bomrl_theory.report.draws import write_records
 from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.files import replacing
 from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.tasks.random_dense import random_dense
 
@@ -307,15 +307,11 @@ def main(families: int, workers: int, output: Path) -> None:
     with ProcessPoolExecutor(workers) as pool:
         parts = track(pool.map(lines_of, range(families)), total=families, description="comparing")
         lines = [line for part in parts for line in part]
-    with replacing(output / "agreement.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Line)])
-        for line in lines:
-            writer.writerow([f"{x:.6g}" if isinstance(x, float) else x for x in asdict(line).values()])
+    write_records(output / "agreement.csv", lines)
     command = f"python experiments/constrained.py --families {families}"
     (output / "README.md").write_text(readme(lines, command), encoding="utf-8")
     click.echo(readme(lines, command))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -10,7 +10,7 @@ A killed run is taken up where it was: finished draws are kept in OUTPUT.parts.j
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -23,6 +23,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from bomrl_theory.adapt.adapt import adapt
+from bomrl_theory.cli import run
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
@@ -30,7 +31,8 @@ from bomrl_theory.meta.learner import learner_named
 from bomrl_theory.meta.train import Training, train
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.report import figures, training
-from bomrl_theory.report.frozen_lake import CONFIDENCE, VARIANCES, bounds_gap, interval
+from bomrl_theory.report.draws import over_draws, with_verdicts
+from bomrl_theory.report.frozen_lake import CONFIDENCE, VARIANCES, bounds_gap
 from bomrl_theory.report.table import Table
 from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.frozen_lake import frozen_lake
@@ -221,33 +223,21 @@ def write(rows: Table, settings: Settings, output: Path) -> None:
 KEYS = ["variance", "learner", "algorithm", "setting"]
 
 
-def _over_draws(rows: Table, keys: Sequence[str], rng: np.random.Generator) -> Table:
-    """Mean, interval and number of draws of ``value``, in the order of first appearance."""
-    wide = rows.pivot(index="draw", columns=list(keys), values="value")
-    wide = wide[list(rows[list(keys)].drop_duplicates().itertuples(index=False, name=None))]
-    low, high = interval(wide.to_numpy(dtype=np.float64), rng)
-    table = wide.columns.to_frame(index=False)
-    return table.assign(mean=wide.mean(axis=0).to_numpy(), low=low, high=high, draws=wide.notna().sum().to_numpy())
-
-
 def _returns_table(rows: Table, rng: np.random.Generator) -> Table:
     chosen = rows[rows["kind"] == "return"].fillna({"algorithm": "", "setting": ""})
-    return _over_draws(chosen, [*KEYS, "step"], rng)
+    return over_draws(chosen, [*KEYS, "step"], rng)
 
 
 def _gaps_table(rows: Table, rng: np.random.Generator) -> Table:
-    return _over_draws(rows[rows["kind"].isin(["gap", "gap without adaptation"])], [*KEYS, "kind"], rng)
+    return over_draws(rows[rows["kind"].isin(["gap", "gap without adaptation"])], [*KEYS, "kind"], rng)
 
 
 def _bounds_table(rows: Table, rng: np.random.Generator) -> Table:
     """A bound's mean, and how many families had which verdict."""
     chosen = rows[rows["kind"] == "bound"]
     keys = [*KEYS, "theorem", "without_adaptation", "status_of_theorem"]
-    table = _over_draws(chosen, keys, rng)
+    table = with_verdicts(over_draws(chosen, keys, rng), chosen, keys)
     groups = chosen.groupby(keys, sort=False)
-    for outcome in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED):
-        counted = groups["outcome"].agg(lambda column, wanted=outcome: int((column == str(wanted)).sum()))
-        table = table.merge(counted.rename(str(outcome).lower()).reset_index(), on=keys, validate="one_to_one")
     return table.merge(groups["certified"].all().reset_index(), on=keys, validate="one_to_one")
 
 
@@ -413,4 +403,4 @@ def _with_interval(row: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

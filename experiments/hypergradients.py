@@ -9,11 +9,10 @@ Needs the extra torch for the method autodiff.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +24,14 @@ from rich.progress import track
 from bomrl_theory.adapt.constrained import constrained, constrained_step
 from bomrl_theory.adapt.constraint import Constraint, CostBudget, TrustRegion
 from bomrl_theory.adapt.step import Algorithm
+from bomrl_theory.cli import run
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.differences import PRECISION, STEP, Precise
 from bomrl_theory.meta.hypergradient import METHODS, Unrolled, hypergradient
 from bomrl_theory.numbers import FLOATS, Array
+from bomrl_theory.report.draws import write_records
 from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.files import replacing
 from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.tasks.policy import from_log_weights
 
@@ -280,15 +280,11 @@ def main(families: int, workers: int, output: Path) -> None:
     with ProcessPoolExecutor(workers) as pool:
         parts = track(pool.map(lines_of, range(families)), total=families, description="comparing")
         lines = [line for part in parts for line in part]
-    with replacing(output / "agreement.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Line)])
-        for line in lines:
-            writer.writerow([f"{x:.6g}" if isinstance(x, float) else x for x in asdict(line).values()])
+    write_records(output / "agreement.csv", lines)
     text = readme(lines, f"python experiments/hypergradients.py --families {families}")
     (output / "README.md").write_text(text, encoding="utf-8")
     click.echo(text)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

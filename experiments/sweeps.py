@@ -23,12 +23,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from bomrl_theory.cli import run
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
 from bomrl_theory.meta.train import train
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.report import figures
-from bomrl_theory.report.frozen_lake import CONFIDENCE, VARIANCES, interval
+from bomrl_theory.report.draws import over_draws, with_verdicts
+from bomrl_theory.report.frozen_lake import CONFIDENCE, VARIANCES
 from bomrl_theory.report.sweeps import NO_STEP, UNSEEN_BOUND, UNSEEN_GAP, sweep_figure, unseen_figure
 from bomrl_theory.report.table import Table
 from bomrl_theory.report.versions import versions
@@ -42,7 +44,7 @@ from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.verify.evaluate import evaluate_case
 from bomrl_theory.verify.parts import run_parts
-from bomrl_theory.verify.unseen import unseen
+from bomrl_theory.verify.unseen import bound_on_sample
 from bomrl_theory.verify.verdict import Outcome
 
 OUTPUT = Path("results/sweeps")
@@ -160,6 +162,7 @@ def _unseen(name: str, stream: np.random.SeedSequence, settings: Settings) -> It
     """Train on n tasks, and bound the gap of the distribution from other tasks."""
     sampler = sampler_named(name)
     training, test = stream.spawn(2)
+    unseen = Solved(sampler.draw(TEST_TASKS, np.random.default_rng(test)))
     for count in COUNTS:
         solved = Solved(sampler.draw(count, np.random.default_rng(training)))
         start = barycentre(solved.family, solved.optimum)
@@ -171,7 +174,7 @@ def _unseen(name: str, stream: np.random.SeedSequence, settings: Settings) -> It
         for learner, algorithm, lam, phi in runs:
             labels = {"x": count, "algorithm": algorithm, "learner": learner}
             yield labels | {"quantity": "gap on the training tasks"} | _gap(solved, phi, algorithm, lam)
-            found = unseen(sampler, TEST_TASKS, DELTA, algorithm, lam, rng=np.random.default_rng(test), phi=phi)
+            found = bound_on_sample(sampler, unseen, DELTA, algorithm, lam, phi)
             status = {"certified": False, "outcome": "STATISTICAL"}
             yield labels | {"quantity": UNSEEN_GAP, "value": found.mean} | status
             yield labels | {"quantity": UNSEEN_BOUND, "value": found.bound} | status
@@ -205,26 +208,12 @@ def write(rows: Table, settings: Settings, output: Path) -> None:
     for sweep in SWEEPS:
         here = rows[rows["sweep"] == sweep]
         keys = ["variance", "x", "algorithm", *(["learner"] if sweep == "tasks" else []), "quantity"]
-        table = _over_draws(here, keys, rng)
+        table = with_verdicts(over_draws(here, keys, rng), here, keys)
         tables[sweep] = table
         table.to_csv(output / f"{sweep}.csv", index=False, lineterminator="\n", float_format="%.12g")
         figure = unseen_figure(table, SETTINGS) if sweep == "tasks" else sweep_figure(table, sweep)
         figures.save(figure, output, sweep, ("png", "svg"))
     (output / "README.md").write_text(readme(tables, settings), encoding="utf-8")
-
-
-def _over_draws(rows: Table, keys: list[str], rng: np.random.Generator) -> Table:
-    """Mean, bootstrap interval, and how many draws had which verdict."""
-    wide = rows.pivot(index="draw", columns=keys, values="value")
-    wide = wide[list(rows[keys].drop_duplicates().itertuples(index=False, name=None))]
-    low, high = interval(wide.to_numpy(dtype=np.float64), rng)
-    table = wide.columns.to_frame(index=False)
-    table = table.assign(mean=wide.mean(axis=0).to_numpy(), low=low, high=high, draws=wide.notna().sum().to_numpy())
-    groups = rows.groupby(keys, sort=False)
-    for outcome in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED):
-        counted = groups["outcome"].agg(lambda column, wanted=outcome: int((column == str(wanted)).sum()))
-        table = table.merge(counted.rename(str(outcome).lower()).reset_index(), on=keys, validate="one_to_one")
-    return table
 
 
 def readme(tables: dict[str, Table], settings: Settings) -> str:
@@ -275,4 +264,4 @@ def readme(tables: dict[str, Table], settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

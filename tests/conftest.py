@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import runtime_checkable
 
 import jaxtyping
@@ -34,6 +36,10 @@ from bomrl_theory.numbers import Numbers  # noqa: E402  (only after the hook)
 
 runtime_checkable(Numbers)  # so that beartype can check annotations that name the protocol
 
+from helpers import Bomrl  # noqa: E402  (only after that)
+
+from bomrl_theory import cli  # noqa: E402
+
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(
     "ci", max_examples=25, deadline=None, derandomize=True, print_blob=True, suppress_health_check=UNHURRIED
@@ -45,3 +51,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def pytest_configure(config: pytest.Config) -> None:
     """Beartype picks the items of a container that it checks with ``random``, also inside strategies."""
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
+@pytest.fixture
+def bomrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bomrl:
+    """Run ``bomrl`` in an empty directory: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bomrl", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +16,8 @@ from bomrl_theory.tasks.catalogue import CATALOGUE, family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
 
+Bomrl = Callable[..., tuple[int, str, str]]
+"""Runs the command line in this process: exit code, stdout, stderr."""
 NUMBERS: tuple[Numbers, ...] = (FLOATS, ENCLOSURES, Balls(128), Rationals(128))
 GYMNASIUM = (
     "gymnasium:FrozenLake-v1",

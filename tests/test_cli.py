@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import Bomrl
 
 from bomrl_theory import cli
 from bomrl_theory.tasks.files import save_family
@@ -17,28 +16,12 @@ from bomrl_theory.theory.registry import registry
 from bomrl_theory.theory.small import stay_or_leave
 from bomrl_theory.theory.theorem import TOPICS, Derivation
 
-Bomrl = Callable[..., tuple[int, str, str]]
 GOOD: dict[str, Any] = {
     "P": np.array([[[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]]]),
     "r": np.array([[[1.0, 0.0], [1.0, 1.0]]]),
     "gamma": np.array(0.8),
     "rho": np.array([1.0, 0.0]),
 }
-
-
-@pytest.fixture
-def bomrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bomrl:
-    """Run ``bomrl`` in an empty directory: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bomrl", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def write_npz(path: Path, **changes: Any) -> str:

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import drawn
+from helpers import Bomrl, drawn
 
-from bomrl_theory import cli
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta import run_directory
@@ -25,24 +24,8 @@ from bomrl_theory.meta.run_directory import CHECKPOINT, ITERATES, LOG, POLICY, R
 from bomrl_theory.meta.train import COLUMNS, Config, Record, Trainer, train
 from bomrl_theory.tasks.family import TaskFamily
 
-Bomrl = Callable[..., tuple[int, str, str]]
 FAMILY = "garnet:states=4,actions=2,tasks=3"
 SHORT = ("train", FAMILY, "--lambda", "1/2", "--iterations", "12", "-o", "run")
-
-
-@pytest.fixture
-def bomrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bomrl:
-    """Run ``bomrl`` in an empty directory: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bomrl", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(autouse=True)

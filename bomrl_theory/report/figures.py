@@ -179,7 +179,7 @@ def _gap_panel(panel: Axes, values: Table, rows: list[tuple[str, str]], heights:
             panel.plot([mean, mean], [height, last - 0.4], color=colour, linewidth=1, linestyle=(0, (2, 2)))
             if np.isfinite(low):
                 panel.plot([low, high], [height, height], color=INK, linewidth=1, marker="|", markersize=5)
-            _value(panel, max(mean, high) if np.isfinite(high) else mean, height, three_digits(mean), INK)
+            value_beside(panel, max(mean, high) if np.isfinite(high) else mean, height, three_digits(mean), INK)
             continue
         refuted = entry["kind"] == "refuted"
         violated = int(entry["violated"])
@@ -195,16 +195,18 @@ def _gap_panel(panel: Axes, values: Table, rows: list[tuple[str, str]], heights:
         if refuted:
             decided = f"VIOLATED {violated}" if violated else f"holds {int(entry['holds'])}"
             note += f" ({decided} of {int(entry['draws'])})"
-        text = _value(panel, mean, height, note, VERMILLION if refuted and violated else INK)
+        text = value_beside(panel, mean, height, note, VERMILLION if refuted and violated else INK)
         text.set_fontweight("bold" if refuted and violated else "normal")
 
 
-def _value(panel: Axes, x: float, y: float, text: str, colour: str) -> Any:
+def value_beside(panel: Axes, x: float, y: float, text: str, colour: str = INK, *, before: bool = False) -> Any:
+    """Small text to the right of a point, or before it, readable on what is drawn there."""
     return panel.annotate(
         text,
         (x, y),
-        xytext=(7, -0.5),
+        xytext=(-6 if before else 7, -0.5),
         textcoords="offset points",
+        ha="right" if before else "left",
         va="center",
         fontsize=7,
         color=colour,

@@ -26,6 +26,7 @@ from bomrl_theory.report.figures import (
     power_of_ten,
     styled,
     three_digits,
+    value_beside,
 )
 from bomrl_theory.report.frozen_lake import CONFIDENCE, VARIANCES
 from bomrl_theory.report.table import Table
@@ -213,7 +214,7 @@ def _draw_row(panel: Axes, gaps: Table, bounds: Table, row: Row, height: float, 
     if np.isfinite(low):
         panel.plot([low, high], [height, height], color=INK, linewidth=1, marker="|", markersize=5)
     note = three_digits(float(entry["mean"])) if entry["mean"] >= SMALLEST else f"{entry['mean']:.1g}"
-    _text(panel, np.nanmax([mean, high]), height, f"{note} ({entry['setting']})" if tuned else note, INK)
+    value_beside(panel, np.nanmax([mean, high]), height, f"{note} ({entry['setting']})" if tuned else note, INK)
 
 
 def _draw_bounds(panel: Axes, bounds: Table, row: Row, height: float, variance: str, setting: str) -> None:
@@ -228,7 +229,7 @@ def _draw_bounds(panel: Axes, bounds: Table, row: Row, height: float, variance: 
             panel.plot(entry["mean"], height, color=VERMILLION, marker="X", markersize=7, linestyle="")
             says = f"VIOLATED on {violated} of {draws}" if violated else f"holds on {int(entry['holds'])} of {draws}"
             text = f"{three_digits(float(entry['mean']))} ({says})"
-            _text(panel, float(entry["mean"]), height, text, VERMILLION if violated else INK)
+            value_beside(panel, float(entry["mean"]), height, text, VERMILLION if violated else INK)
         return
     valid = here[(here["status_of_theorem"] == "proved") & here["certified"] & (here["holds"] == here["draws"])]
     if valid.empty:
@@ -237,26 +238,5 @@ def _draw_bounds(panel: Axes, bounds: Table, row: Row, height: float, variance: 
     panel.plot(values, np.full(len(values), height), color=INK, marker="D", markersize=3.5, linestyle="")
     best: Any = valid.loc[valid["mean"].idxmin()]
     name = str(best["theorem"]).rpartition("-v")[0]
-    panel.annotate(
-        f"{name} {three_digits(float(best['mean']))}",
-        (float(best["mean"]), height),
-        xytext=(-6, -0.5),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        fontsize=7,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6},
-    )
-
-
-def _text(panel: Axes, x: float, y: float, text: str, colour: str) -> None:
-    panel.annotate(
-        text,
-        (x, y),
-        xytext=(7, -0.5),
-        textcoords="offset points",
-        va="center",
-        fontsize=7,
-        color=colour,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6},
-    )
+    mean = float(best["mean"])
+    value_beside(panel, mean, height, f"{name} {three_digits(mean)}", before=True)

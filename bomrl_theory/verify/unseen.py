@@ -159,7 +159,27 @@ def unseen(
     if phi is None:
         training = Solved(sampler.draw(train, rng))
         phi = barycentre(training.family, training.optimum)
-    case = Case.new(Solved(sampler.draw(tasks, rng)), phi, algorithm, lam, steps=steps)
+    return bound_on_sample(sampler, Solved(sampler.draw(tasks, rng)), delta, algorithm, lam, phi, steps=steps)
+
+
+def bound_on_sample(
+    sampler: Sampler,
+    drawn: Solved,
+    delta: Fraction,
+    algorithm: str,
+    lam: Fraction,
+    phi: Float64[Array, "S A"],
+    *,
+    steps: int = 1,
+) -> UnseenReport:
+    """As :func:`unseen`, on tasks that were drawn already: one sample serves to compare meta-policies.
+
+    Each statement has its level by itself; that all of many hold at once has a smaller one.
+
+    Raises:
+        InvalidTask: as :func:`unseen`.
+    """
+    case = Case.new(drawn, phi, algorithm, lam, steps=steps)
     if case.algorithm.mixes_tasks:
         raise InvalidTask(
             f"'{algorithm}' adapts to a task with the help of others, so gaps are not independent; take another"
@@ -168,7 +188,7 @@ def unseen(
     gaps, enclosed = enclosed_gaps(case)
     with ctx.workprec(PRECISION):
         bound = empirical_bernstein(gaps, largest, delta)
-        mean = sum(gaps, arb(0)) / tasks
+        mean = sum(gaps, arb(0)) / len(gaps)
     tops = np.array([upper_end(gap) for gap in gaps])
     return UnseenReport(
         sampler,
