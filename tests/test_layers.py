@@ -19,11 +19,13 @@ LAYERS = (
     "tasks",
     "exact",
     "adapt",
+    "linear_quadratic",
     "meta",
     "theory",
     "theorems",
     "formal",
     "verify",
+    "control",
     "report",
     "cli",
 )
@@ -36,7 +38,7 @@ DISCOVERY = {
     ("meta/certified_step.py", "theorems"),
 }
 """Where a lower layer looks up, when asked, what a higher one registers."""
-OPTIONAL = ("torch", "cvxpy", "matplotlib", "pandas", "gymnasium")
+OPTIONAL = ("torch", "cvxpy", "matplotlib", "pandas", "gymnasium", "mujoco")
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

@@ -1,0 +1,41 @@
+"""The data that adaptation works on: trajectories of every task, collected once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Trajectories of T tasks, R of each, of at most H steps.
+
+    Attributes:
+        observations: [T, R, H + 1, O]; the last one is where the trajectory ended.
+        actions: [T, R, H, A], as the policy drew them, before any clipping by the task.
+        rewards: [T, R, H]; 0 after the end.
+        alive: [T, R, H], whether the step was taken; a trajectory that ends in failure is followed by False.
+        log_density: [T, R, H], of the action under the policy that drew it.
+    """
+
+    observations: Float[Tensor, "T R H+1 O"]
+    actions: Float[Tensor, "T R H A"]
+    rewards: Float[Tensor, "T R H"]
+    alive: Bool[Tensor, "T R H"]
+    log_density: Float[Tensor, "T R H"]
+
+    @property
+    def tasks(self) -> int:
+        return self.rewards.shape[0]
+
+    @property
+    def steps(self) -> int:
+        """Steps that were taken in all tasks together."""
+        return int(self.alive.sum())
+
+    @property
+    def returns(self) -> Float[Tensor, "T R"]:
+        """Undiscounted return of every trajectory."""
+        return (self.rewards * self.alive).sum(-1)
