@@ -152,6 +152,7 @@ class Locomotion:
                     contact[t] = robot.contact()
                 unstable |= failed
                 alive[t] &= ~failed
+                np.copyto(positions[t + 1], positions[t], where=~alive[t])
                 alive[t + 1] = alive[t] & self._healthy(robot)
                 # A trajectory that is over keeps the observation of its end.
                 if alive[t].all():
