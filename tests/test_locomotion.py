@@ -245,8 +245,11 @@ def test_an_ant_that_leaves_the_healthy_range_is_dead(monkeypatch: pytest.Monkey
         assert torch.equal(batch.observations[t, r], undisturbed.observations[t, r])
 
 
-def test_physics_that_blow_up_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MuJoCo would go on from its resting position without a word."""
+def test_physics_that_blow_up_are_marked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """MuJoCo would go on from its resting position, and write a file where the user happens to be."""
+    monkeypatch.chdir(tmp_path)
     simulator = built("half-cheetah-vel", "finn2017")
     undisturbed, _ = rolled(simulator)
     with_start(simulator, monkeypatch, 1, 1e9)
@@ -255,8 +258,11 @@ def test_physics_that_blow_up_are_marked(monkeypatch: pytest.MonkeyPatch) -> Non
     assert batch.unstable.tolist() == [[False, True], [False, False]]
     assert not batch.alive[0, 1].any()
     assert not batch.rewards[0, 1].any()
-    assert torch.isfinite(batch.observations).all()
+    assert (batch.observations[0, 1] == batch.observations[0, 1, 0]).all()
+    assert float(batch.observations[0, 1, 0, 10]) == 1e9
     assert torch.equal(batch.rewards[1], undisturbed.rewards[1])
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_numbers_that_are_not_finite_are_named() -> None:

@@ -58,7 +58,7 @@ def model_named(file: str, *, contact_forces: bool = False, integrator: str | No
         )
         model = edited.compile()
     else:
-        with _unheard_warnings():  # Gymnasium's file has an attribute that MuJoCo will drop one day
+        with unheard_warnings():  # Gymnasium's file has an attribute that MuJoCo will drop one day
             model = mujoco.MjModel.from_xml_path(str(path))
     if integrator is not None:
         model.opt.integrator = INTEGRATORS[integrator]
@@ -66,8 +66,8 @@ def model_named(file: str, *, contact_forces: bool = False, integrator: str | No
 
 
 @contextmanager
-def _unheard_warnings() -> Iterator[None]:
-    """MuJoCo writes them to stderr past Python."""
+def unheard_warnings() -> Iterator[None]:
+    """Keep MuJoCo from writing warnings to stderr and to a file MUJOCO_LOG.TXT where the user happens to be."""
     heard = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
