@@ -50,6 +50,12 @@ def rolled(simulator: Locomotion, seed: int = 1, dtype: Any = torch.float64) -> 
     return simulator.rollout(*policy_of(simulator, dtype), tasks, R, rng), tasks
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Gymnasium's half-cheetah makes MuJoCo write a log wherever it is run."""
+    monkeypatch.chdir(tmp_path)
+
+
 class Replay:
     """Gymnasium's own environment from the same start, under the same actions: one trajectory."""
 
@@ -249,7 +255,6 @@ def test_physics_that_blow_up_are_marked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """MuJoCo would go on from its resting position, and write a file where the user happens to be."""
-    monkeypatch.chdir(tmp_path)
     simulator = built("half-cheetah-vel", "finn2017")
     undisturbed, _ = rolled(simulator)
     with_start(simulator, monkeypatch, 1, 1e9)
