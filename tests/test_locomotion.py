@@ -217,6 +217,19 @@ def test_the_batch_is_what_learners_expect() -> None:
     assert float(spread) == pytest.approx(1.0, rel=0.1)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the policy is not tried on one")
+def test_a_policy_on_a_gpu_gives_the_same_numbers() -> None:
+    """Physics stay on the processors; over a few steps, because trajectories diverge from the last bit on."""
+    simulator = built("half-cheetah-vel", horizon=5)
+    policy, theta = policy_of(simulator)
+    tasks = np.ones((T, 1))
+    here = simulator.rollout(policy, theta, tasks, R, np.random.default_rng(4))
+    there = simulator.rollout(policy, theta.cuda(), tasks, R, np.random.default_rng(4))
+    for name in ("observations", "actions", "rewards", "alive", "log_density"):
+        assert getattr(there, name).is_cuda
+        torch.testing.assert_close(getattr(there, name).cpu(), getattr(here, name), rtol=1e-6, atol=1e-6)
+
+
 def with_start(simulator: Locomotion, monkeypatch: pytest.MonkeyPatch, trajectory: int, velocity: float) -> None:
     """One trajectory starts moving upwards."""
     usual = simulator.start_states

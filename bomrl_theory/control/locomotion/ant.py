@@ -21,7 +21,8 @@ class Ant(Robot):
 
     file = "ant.xml"
     hidden = 2
-    has_height = True
+    view_distance = 4.0
+    view_elevation = -25.0
 
     def __init__(self, simulations: Simulations):
         super().__init__(simulations)
