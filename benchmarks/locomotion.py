@@ -151,9 +151,9 @@ WORKS = {
         (
             (
                 Size("half-cheetah-vel", 20, 10, 100),
-                Size("half-cheetah-vel", 40, 20, 100),
+                Size("half-cheetah-vel", 40, 20, 50),
                 Size("ant-vel", 20, 10, 50),
-                Size("ant-vel", 40, 20, 25),
+                Size("ant-vel", 40, 20, 20),
             ),
             (Size("half-cheetah-vel", 4, 5, 20), Size("ant-vel", 4, 5, 10)),
         ),

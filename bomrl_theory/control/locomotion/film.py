@@ -35,7 +35,7 @@ class Film:
     goals: Float[Array, " T"]
     pictures: UInt8[Array, "T K height width 3"]
     steps: Int[Array, " K"]
-    position: Float[Array, "T H+1"]
+    position: Float[Array, "T moments"]
     steps_taken: Int[Array, " T"]
     dt: float
 
