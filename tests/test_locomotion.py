@@ -149,7 +149,7 @@ def test_rewards_are_the_literatures(
     weights: dict[str, Any] = {"ctrl_cost_weight": control}
     if ends is not None:
         weights |= {"healthy_z_range": ends, "healthy_reward": alive}
-    contacts = 0.0
+    contacts, apart = 0.0, []
     for n, replay in enumerate(replays(simulator, batch, **weights)):
         steps = len(replay.infos)
         assert int(batch.alive.flatten(0, 1)[n].sum()) == steps
@@ -160,9 +160,12 @@ def test_rewards_are_the_literatures(
             if ends is not None:
                 expected -= 0.0005 * replay.contact[t]
                 contacts += replay.contact[t]
+                apart.append(abs(0.0005 * replay.contact[t] + info["reward_contact"]))
             assert float(batch.rewards.flatten(0, 1)[n, t]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
             assert info["reward_ctrl"] == pytest.approx(-control * sum(u * u for u in replay.controls[t]))
     assert (contacts > 0) == (ends is not None)
+    # What Ant-v5 reads belongs to another stage of the integrator: near, but not the same.
+    assert not apart or 0 < np.mean(apart) < 2e-3
 
 
 def test_presets_differ_as_documented() -> None:
