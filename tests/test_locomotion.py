@@ -205,6 +205,13 @@ def test_seeds_reproduce_and_threads_do_not_matter(task: str) -> None:
     assert torch.equal(rolled(simulator, 5)[0].rewards, first.rewards), "a rollout leaves something for the next one"
 
 
+def test_another_integrator_moves_otherwise() -> None:
+    own, named, other = (rolled(built("ant-vel", integrator=name))[0] for name in (None, "RK4", "implicitfast"))
+    assert torch.equal(own.observations, named.observations)
+    assert torch.equal(own.observations[:, :, 0], other.observations[:, :, 0])
+    assert not torch.equal(own.observations[:, :, 1], other.observations[:, :, 1])
+
+
 def test_the_batch_is_what_learners_expect() -> None:
     """Shapes, the policy's own actions and their density, and the dtype of theta."""
     simulator = built("half-cheetah-vel")
@@ -307,6 +314,8 @@ def test_sizes_that_do_not_fit_are_named() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InvalidTask, match=r"theta has shape \[2, "):
         simulator.rollout(policy, theta, np.ones((3, 1)), R, rng)
+    with pytest.raises(InvalidTask, match=r"finite goals of shape \[T, 1\]"):
+        simulator.rollout(policy, theta[:0], np.ones((0, 1)), R, rng)
     with pytest.raises(InvalidTask, match="trajectories is 0"):
         simulator.rollout(policy, theta, np.ones((T, 1)), 0, rng)
     with pytest.raises(InvalidTask, match="27 observations to 8 actions; half-cheetah-vel:preset=promp has 17 and 6"):

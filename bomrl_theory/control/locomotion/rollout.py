@@ -48,8 +48,8 @@ class Locomotion:
         preset: ``finn2017`` or ``promp``.
         horizon: H; the preset's when left out.
         gamma: discount; the preset's when left out.
-        integrator: in place of the model's own: ``implicitfast`` moves the ant about four times as fast in
-            computing time, but not the same way.
+        integrator: in place of the model's own: ``implicitfast`` moves the ant in a third of the computing time,
+            but not the same way.
         threads: of the simulator; by default one for each processor. Results do not depend on it.
 
     Raises:
@@ -200,7 +200,7 @@ class Locomotion:
                 f"theta has shape {list(theta.shape)}; {len(tasks)} tasks and {policy.parameters} parameters need "
                 f"[{len(tasks)}, {policy.parameters}]"
             )
-        if tasks.shape[1:] != (1,) or not np.isfinite(tasks).all():
+        if tasks.shape[1:] != (1,) or not len(tasks) or not np.isfinite(tasks).all():
             raise InvalidTask(f"tasks of {self.name} are finite goals of shape [T, 1], not {tasks!r:.80}")
         bad = (~torch.isfinite(theta).all(-1)).nonzero()
         if len(bad):
