@@ -1,7 +1,8 @@
 """Locomotion against what one would write without this package: ``python benchmarks/locomotion.py [--quick]``.
 
 The reference is plain: Gymnasium's ``SyncVectorEnv`` of HalfCheetah-v5 or Ant-v5 under a wrapper that gives the goal's
-reward, the same policy, tasks and numbers of trajectories. Contestants take turns, so that a busy machine slows all.
+reward, the same policy, tasks and numbers of trajectories. Contestants take turns, so that a busy machine slows all;
+wall times of several threads need an idle one (the load average is written down).
 Writes locomotion.md and locomotion.json beside this file. Works are listed in ``WORKS``; each names its contestants.
 """
 
@@ -228,7 +229,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    about = machine(PACKAGES)
+    about = machine(PACKAGES) | {"load average at the start": round(os.getloadavg()[0], 1)}
     described = ", ".join(f"{key} {value}" for key, value in about.items())
     results: dict[str, Any] = {}
     blocks = [f"# Locomotion\n\nMedians of {arguments.repeats} repeats, contestants in turn. Machine: {described}.\n"]
