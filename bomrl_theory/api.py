@@ -1,17 +1,18 @@
 r"""For notebooks and scripts: draw tasks, adapt, and verify bounds, with pandas tables as answers.
 
->>> from bomrl_theory import api
->>> lake = api.family("frozen-lake-high")
->>> lake
-TaskFamily('frozen-lake-high', 20 tasks, 16 states, 4 actions, gamma = 4/5)
->>> case = api.adapt(lake, algorithm="kl-posterior", lam="1/10")
->>> case
-Case('frozen-lake-high, barycentre; kl-posterior, lambda = 1/10', 20 tasks)
->>> bool(api.returns(case)["gap"].max() < 2)
-True
->>> table = api.verify("contraction_kl_posterior", case)
->>> table["outcome"].value_counts().to_dict()
-{'HOLDS': 20}
+Examples:
+    >>> from bomrl_theory import api
+    >>> lake = api.family("frozen-lake-high")
+    >>> lake
+    TaskFamily('frozen-lake-high', 20 tasks, 16 states, 4 actions, gamma = 4/5)
+    >>> case = api.adapt(lake, algorithm="kl-posterior", lam="1/10")
+    >>> case
+    Case('frozen-lake-high, barycentre; kl-posterior, lambda = 1/10', 20 tasks)
+    >>> bool(api.returns(case)["gap"].max() < 2)
+    True
+    >>> table = api.verify("contraction_kl_posterior", case)
+    >>> table["outcome"].value_counts().to_dict()
+    {'HOLDS': 20}
 
 Families, cases, solutions and theorems show themselves as tables in a notebook. Needs the extra ``report`` (pandas).
 """
@@ -59,8 +60,9 @@ def family(spec: str | Path, *, seed: int = 0) -> TaskFamily:
         UnknownName: no such family (offers close names).
         InvalidFile, InvalidTask, MissingExtra: the file, a parameter or the environment is invalid.
 
-    >>> family("garnet:states=5,actions=2,tasks=3")
-    TaskFamily('garnet:states=5,actions=2,tasks=3', 3 tasks, 5 states, 2 actions, gamma = 9/10)
+    Examples:
+        >>> family("garnet:states=5,actions=2,tasks=3")
+        TaskFamily('garnet:states=5,actions=2,tasks=3', 3 tasks, 5 states, 2 actions, gamma = 9/10)
     """
     if seed < 0:
         raise InvalidTask(f"seed = {seed}: seeds are whole numbers from 0")
@@ -70,8 +72,9 @@ def family(spec: str | Path, *, seed: int = 0) -> TaskFamily:
 def solve(family: TaskFamily | Solved) -> Solved:
     """The family with its exact optimum; solved once, however often it is used.
 
-    >>> solve(TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], "1/2", [1])).optimum.actions.tolist()
-    [[1]]
+    Examples:
+        >>> solve(TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], "1/2", [1])).optimum.actions.tolist()
+        [[1]]
     """
     return family if isinstance(family, Solved) else Solved(family)
 
@@ -83,8 +86,9 @@ def theorem(name: str) -> Theorem:
         UnknownName: no such theorem (offers close names).
         InvalidTheorem: the file cannot be used.
 
-    >>> theorem("contraction_kl_posterior").title
-    'Universal contraction bound, Alg^(2): KL(pi || phi)'
+    Examples:
+        >>> theorem("contraction_kl_posterior").title
+        'Universal contraction bound, Alg^(2): KL(pi || phi)'
     """
     return theorem_named(name)
 
@@ -92,8 +96,9 @@ def theorem(name: str) -> Theorem:
 def theorems() -> Table:
     """The registry: one row a theorem.
 
-    >>> "published_bound-v1" in set(theorems().query("status == 'refuted'")["theorem"])
-    True
+    Examples:
+        >>> "published_bound-v1" in set(theorems().query("status == 'refuted'")["theorem"])
+        True
     """
     columns = {
         entry.id: (entry.title, entry.topic, entry.status, entry.source.work, entry.source.place, entry.source.obtained)
@@ -124,9 +129,10 @@ def adapt(
         InvalidTask: phi is no full-support policy of this family, or lambda is not positive.
         UnknownName: no such algorithm, or no such meta-policy.
 
-    >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
-    >>> adapt(bandit, "uniform", lam="1/2").adaptation.policies[-1].round(3).tolist()
-    [[[0.119, 0.881]]]
+    Examples:
+        >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
+        >>> adapt(bandit, "uniform", lam="1/2").adaptation.policies[-1].round(3).tolist()
+        [[[0.119, 0.881]]]
     """
     solved = solve(family)
     shape = solved.family.states, solved.family.actions
@@ -143,9 +149,10 @@ def adapt(
 def returns(case: Case) -> Table:
     """Exact returns and gaps of every task and of their expectation, as the nearest doubles.
 
-    >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
-    >>> returns(adapt(bandit, "uniform", lam="1/2")).round(3).values.tolist()
-    [[1.0, 0.5, 0.881, 0.119], [1.0, 0.5, 0.881, 0.119]]
+    Examples:
+        >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
+        >>> returns(adapt(bandit, "uniform", lam="1/2")).round(3).values.tolist()
+        [[1.0, 0.5, 0.881, 0.119], [1.0, 0.5, 0.881, 0.119]]
     """
     found = evaluate_case(case, ())
     index = pd.Index([*range(len(found.tasks)), "expected"], name="task")
@@ -155,10 +162,11 @@ def returns(case: Case) -> Table:
 def bounds(case: Case) -> Table:
     """Every registered bound on the expected gap that speaks about the case, sharpest first, with its verdict.
 
-    >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
-    >>> table = bounds(adapt(bandit, "uniform", lam="1/2"))
-    >>> set(table["outcome"]) <= {"HOLDS", "OUT_OF_SCOPE", "VIOLATED"}, table["theorem"].is_unique
-    (True, True)
+    Examples:
+        >>> bandit = TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], 0, [1])
+        >>> table = bounds(adapt(bandit, "uniform", lam="1/2"))
+        >>> set(table["outcome"]) <= {"HOLDS", "OUT_OF_SCOPE", "VIOLATED"}, table["theorem"].is_unique
+        (True, True)
     """
     rows = [
         {
@@ -202,10 +210,11 @@ def verify(
     Raises:
         UnknownName, InvalidTheorem, InvalidTask, InvalidFile: as the pieces do.
 
-    >>> lake = family("frozen-lake-low")
-    >>> table = verify(["contraction_kl_posterior", "no_adaptation"], lake)
-    >>> sorted(table["outcome"].unique()), bool(table["certified"].all())
-    (['HOLDS'], True)
+    Examples:
+        >>> lake = family("frozen-lake-low")
+        >>> table = verify(["contraction_kl_posterior", "no_adaptation"], lake)
+        >>> sorted(table["outcome"].unique()), bool(table["certified"].all())
+        (['HOLDS'], True)
     """
     names = [theorems] if isinstance(theorems, (str, Theorem)) else list(theorems)
     chosen = [theorem_named(entry) if isinstance(entry, str) else entry for entry in names]

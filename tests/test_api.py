@@ -15,11 +15,15 @@ from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.tasks.files import save_family
 from bomrl_theory.theory.small import two_arms
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def test_the_examples_run() -> None:
     attempted = doctest.testmod(api)
+    page = doctest.testfile(str(ROOT / "docs" / "api.md"), module_relative=False)
     assert attempted.attempted >= 15
-    assert attempted.failed == 0
+    assert page.attempted >= 6
+    assert attempted.failed == page.failed == 0
 
 
 def test_returns_and_bounds_are_those_of_the_command_line(bomrl: Bomrl) -> None:
