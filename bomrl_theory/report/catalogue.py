@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from bomrl_theory.formal.backing import backing
+from bomrl_theory.report.markdown import cell
 from bomrl_theory.report.notation import claim_latex, symbol_latex
 from bomrl_theory.theory.theorem import Theorem, by_topic
 from bomrl_theory.verify.evidence import evidence_of
@@ -20,7 +20,7 @@ def catalogue(theorems: Iterable[Theorem]) -> str:
     parts = []
     for topic, members in by_topic(theorems).items():
         rows = [
-            f"| [`{theorem.id}`](../bomrl_theory/theorems/{theorem.name}.py) | {_cell(theorem.title)} "
+            f"| [`{theorem.id}`](../bomrl_theory/theorems/{theorem.name}.py) | {cell(theorem.title)} "
             f"| {theorem.status} | {_backed(theorem, '..')} | {_ratio(theorem)} |"
             for theorem in members
         ]
@@ -64,7 +64,7 @@ def theorem_page(theorem: Theorem) -> str:
         "## Constants",
         "| symbol | meaning | unit |\n|---|---|---|\n"
         + "\n".join(
-            f"| ${symbol_latex(c.name, getattr(c.symbol, 'indices', ()))}$ | {_cell(c.meaning)} | {_cell(c.unit)} |"
+            f"| ${symbol_latex(c.name, getattr(c.symbol, 'indices', ()))}$ | {cell(c.meaning)} | {cell(c.unit)} |"
             for c in theorem.constants
         ),
         "## What is known",
@@ -76,11 +76,6 @@ def theorem_page(theorem: Theorem) -> str:
         f"File: [{theorem.name}.py](../../bomrl_theory/theorems/{theorem.name}.py).",
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Plain text in a table: bars would end the cell, and stars and underlines are meant as they stand."""
-    return re.sub(r"([|*_])", r"\\\1", text)
 
 
 def _backed(theorem: Theorem, root: str) -> str:
