@@ -532,7 +532,7 @@ bomrl report -o quick --family frozen-lake-low""",
 @seed_option
 @workers_option
 def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int, workers: int | None) -> None:
-    """Verify, then write the bound-versus-empirical report (HTML, PNG, PDF, CSV, JSON)."""
+    """Verify, then write the bound-versus-empirical report (HTML, Markdown, LaTeX, PNG, PDF, CSV, JSON)."""
     from bomrl_theory.report.report import check_destination, stages, write_report
 
     check_destination(output)

@@ -1,4 +1,4 @@
-"""Refresh what the README and the tutorial show: transcripts and the registry's table, between their markers.
+"""Refresh what README, tutorial and catalogue show: transcripts, and tables of the registry, between their markers.
 
 Run ``python experiments/readme.py``; with ``--check`` nothing is written and a stale page fails. The blocks of a page
 are made in order, in one directory that is empty at first, so that a command finds the files of earlier blocks::
@@ -6,7 +6,8 @@ are made in order, in one directory that is empty at first, so that a command fi
     <!-- file: NAME -->        the block is saved as NAME
     <!-- edit: NAME -->        the block, a diff whose hunks are parted by @@, is applied to NAME
     <!-- transcript: CMD -->   the block becomes what CMD prints
-    <!-- registry -->          the block becomes the table of the registered theorems
+    <!-- topics -->            the block becomes a table of the registry's topics
+    <!-- catalogue -->         the block becomes the tables of all registered theorems
 
 Durations, and how many candidates fit into a search, differ from run to run or from processor to processor and are
 shown as ``...``.
@@ -26,11 +27,12 @@ from pathlib import Path
 import click
 
 from bomrl_theory.cli import run
+from bomrl_theory.report.catalogue import catalogue, topics
 from bomrl_theory.theory.registry import registry
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md")
-BLOCK = re.compile(r"(<!-- (transcript|registry|file|edit)(?:: (.*?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("tutorial", "catalogue", "default_run")))
+BLOCK = re.compile(r"(<!-- (transcript|topics|catalogue|file|edit)(?:: (.*?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 VARYING = ((re.compile(r"\d+\.\d s\b"), "... s"), (re.compile(r"[\d,]+ candidates"), "... candidates"))
 
 
@@ -81,18 +83,6 @@ def announce(directory: Path) -> None:
     (information / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
-def registry_table() -> str:
-    """The registered theorems as a Markdown table."""
-    rows = [
-        f"| `{theorem.id}` | {theorem.title} | {theorem.status} | {theorem.source.obtained} |"
-        for theorem in registry().values()
-    ]
-    return (
-        "\n".join(["| id | what it bounds | status | how the statement was obtained |", "|---|---|---|---|", *rows])
-        + "\n"
-    )
-
-
 def fenced(block: str) -> str:
     """The text between a block's fences."""
     return "".join(f"{line}\n" for line in block.strip("\n").splitlines()[1:-1])
@@ -118,8 +108,10 @@ def refreshed(text: str) -> str:
             marker, kind, argument, body, end = found.groups()
             if kind == "transcript":
                 body = transcript(argument, directory)
-            elif kind == "registry":
-                body = registry_table()
+            elif kind == "topics":
+                body = topics(registry().values())
+            elif kind == "catalogue":
+                body = catalogue(registry().values())
             elif kind == "file":
                 (directory / argument).write_text(fenced(body), encoding="utf-8")
             else:
@@ -134,7 +126,7 @@ def refreshed(text: str) -> str:
 @click.option("--check", is_flag=True, help="Write nothing; fail if a page is not current.")
 @click.argument("pages", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(check: bool, pages: tuple[Path, ...]) -> None:
-    """Refresh the transcripts and tables of PAGES, by default of the README and the tutorial."""
+    """Refresh the transcripts and tables of PAGES, by default all: the README, tutorial, catalogue and default run."""
     for page in pages or PAGES:
         old = page.read_text(encoding="utf-8")
         new = refreshed(old)

@@ -15,6 +15,7 @@ import bomrl_theory
 ROOT = Path(bomrl_theory.__file__).parent
 LAYERS = (
     "errors",
+    "markup",
     "numbers",
     "tasks",
     "exact",
@@ -27,6 +28,7 @@ LAYERS = (
     "verify",
     "control",
     "report",
+    "api",
     "cli",
 )
 """From the bottom to the top."""

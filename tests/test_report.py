@@ -19,7 +19,9 @@ from bomrl_theory.report.finding import Finding, finding, headline
 from bomrl_theory.report.formula import GLYPHS, formula, pieces, to_mathtext, with_glyphs
 from bomrl_theory.report.frozen_lake import GAP, OPTIMUM, Settings, Study, interval, study
 from bomrl_theory.report.histogram import histogram
+from bomrl_theory.report.latex import escaped
 from bomrl_theory.report.notation import claim_latex, symbol_latex
+from bomrl_theory.report.ratio_text import ratio_text
 from bomrl_theory.report.report import SCHEMA, check_destination, stages, write_report
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.registry import registry, theorem_named
@@ -240,7 +242,7 @@ def test_findings(run: Run):
 
 @pytest.mark.parametrize(("ratio", "text"), [(None, "–"), (0.25, "0.25"), (1.0, "1"), (1 - 1e-9, "1 − 1.0e-09")])
 def test_ratio_text(ratio: float | None, text: str):
-    assert html.ratio_text(ratio) == text
+    assert ratio_text(ratio) == text
 
 
 def test_first_screen_and_groups(run: Run, written: Path):
@@ -442,3 +444,45 @@ def test_a_failure_midway_leaves_nothing_behind(
             write_report(run, directory, seed=0, command="second", settings=tiny)
     assert list(tmp_path.iterdir()) == [target]
     assert page.read_bytes() == former
+
+
+# --- other formats --------------------------------------------------------------------------------
+
+
+def test_markdown_says_what_the_run_says(run: Run, written: Path):
+    """One row a theorem with its counts, the counterexample with a file that exists, and figures that exist."""
+    text = (written / "report.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {headline(run)}\n")
+    for result in run.results:
+        (row,) = re.findall(rf"^\| `{result.theorem.id}` \|(.*)\|$", text, re.MULTILINE)
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[0].endswith(str(finding(result)))
+        assert cells[1] == ratio_text(result.max_ratio)
+        assert [int(cell.replace(",", "")) for cell in cells[2:6]] == list(result.counts.values())
+    (replayed,) = re.findall(r"--replay (\S+)`", text)
+    assert load_case(written / replayed)[0] == "published_bound-v1"
+    figures_shown = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(figures_shown) >= 5
+    assert all((written / name).is_file() for name in figures_shown)
+
+
+def test_latex_table_is_well_formed(run: Run, written: Path):
+    """Every row has four cells, every brace its partner, and nothing that LaTeX would choke on is left in text."""
+    text = (written / "summary.tex").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith(r"\texttt")]
+    assert len(rows) == len(run.results)
+    for row, result in zip(rows, sorted(run.results, key=lambda one: rows_order(one.theorem.id, rows)), strict=True):
+        name, title, said, ratio = re.split(r"(?<!\\) & ", row.removesuffix(r" \\"))
+        assert title == escaped(result.theorem.title)
+        assert name.replace(r"\allowbreak ", "").replace(r"\_", "_") == rf"\texttt{{{result.theorem.id}}}"
+        assert said in {"holds", "refuted", "nothing in scope"}
+        assert ratio
+    body = re.sub(r"\\[{}]", "", text)
+    assert body.count("{") == body.count("}")
+    assert text.isascii()
+    assert escaped("50 % of x_1 & {y}") == r"50 \% of x\_1 \& \{y\}"
+
+
+def rows_order(theorem: str, rows: list[str]) -> int:
+    name = theorem.replace("_", r"\_\allowbreak ")
+    return next(place for place, row in enumerate(rows) if name + "}" in row)

@@ -11,11 +11,14 @@ from jaxtyping import Float64
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum, optimal_policy
-from bomrl_theory.numbers import Array, Numbers, Rationals
+from bomrl_theory.markup import grid
+from bomrl_theory.numbers import FLOATS, Array, Numbers, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
 KEPT_EVALUATIONS = 16
+SHOWN_TASKS = 20
+"""In a notebook."""
 
 
 def _data_of(numbers: Numbers) -> Numbers:
@@ -64,6 +67,17 @@ class Solved:
                 del self._evaluations[next(iter(self._evaluations))]
             self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
         return self._evaluations[key]
+
+    def __repr__(self) -> str:
+        return f"Solved({self.family!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first tasks' optimal returns."""
+        with FLOATS.activated():
+            returns = self.star(FLOATS).J
+        rows = [(task, f"{returns[task]:.6g}", self.optimum.decided[task]) for task in range(self.family.tasks)]
+        more = [("…", f"{self.family.tasks - SHOWN_TASKS} more", "")] if self.family.tasks > SHOWN_TASKS else []
+        return grid(f"{self.family.name}, solved", ("task", "J*", "optimum"), rows[:SHOWN_TASKS] + more)
 
     def restricted(self, tasks: Sequence[int]) -> Solved:
         """Some of the tasks, with their optima."""

@@ -59,3 +59,10 @@ def headline(run: Run) -> str:
         return f"All as expected: {what}{tail}"
     parts = [f"{unexpected.count(kind)} {kind}" for kind in Finding if kind in unexpected]
     return f"Not as expected: {'; '.join(parts)} (of {what})"
+
+
+def counts(run: Run) -> str:
+    """How many verdicts there are, and whether all are certified."""
+    uncertified = sum(result.floats_only for result in run.results)
+    how = "all certified" if not uncertified else f"{uncertified:,} of them in float64, not certified"
+    return f"{sum(len(result.records) for result in run.results):,} verdicts on {run.judged:,} cases, {how}."

@@ -16,10 +16,11 @@ from markupsafe import Markup
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.formal.backing import backing
 from bomrl_theory.report import tables
-from bomrl_theory.report.finding import Finding, finding, headline
+from bomrl_theory.report.finding import Finding, counts, finding, headline
 from bomrl_theory.report.formula import GLYPHS, formula, prose, with_glyphs
 from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, Settings, Study
 from bomrl_theory.report.notation import claim_latex
+from bomrl_theory.report.ratio_text import ratio_text
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.theorem import Theorem, by_topic
@@ -110,7 +111,7 @@ def page(
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         headline=headline(run),
         banner=_badge(banner if run.finished else Finding.UNDECIDED),
-        counts=_counts(run, verdicts),
+        counts=counts(run),
         seed=seed,
         command=command,
         versions=versions,
@@ -200,15 +201,6 @@ def _number(value: Any, form: str = ".4g") -> tuple[str, str]:
     if value is None or pd.isna(value):
         return "–", ""
     return format(value, form), repr(float(value))
-
-
-def ratio_text(ratio: float | None) -> str:
-    """left/bound; just below 1 by its distance from 1."""
-    if ratio is None or pd.isna(ratio):
-        return "–"
-    if 0 < 1 - ratio < 5e-5:
-        return f"1 − {1 - ratio:.1e}"
-    return f"{ratio:.4g}"
 
 
 def _ratio(ratio: float | None) -> tuple[str, str]:
@@ -486,12 +478,6 @@ def _skipped(run: Run, topics: Mapping[str, Sequence[Theorem]]) -> dict[str, Any
 
 
 # --- text -----------------------------------------------------------------------------------------
-
-
-def _counts(run: Run, verdicts: Table) -> str:
-    uncertified = int((~verdicts["certified"].astype(bool)).sum())
-    how = "all certified" if not uncertified else f"{uncertified:,} of them in float64, not certified"
-    return f"{len(verdicts):,} verdicts on {run.judged:,} cases, {how}."
 
 
 def _frozen_lake_text(settings: Settings) -> str:

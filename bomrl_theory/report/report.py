@@ -143,7 +143,10 @@ def _build(
     run: Run, directory: Path, seed: int, command: str, on_stage: Callable[[str], None], settings: Settings
 ) -> None:
     from bomrl_theory.report import html, ladder, tables
+    from bomrl_theory.report.finding import counts
     from bomrl_theory.report.frozen_lake import study
+    from bomrl_theory.report.latex import latex
+    from bomrl_theory.report.markdown import markdown
     from bomrl_theory.report.versions import versions
 
     theorems = [result.theorem for result in run.results]
@@ -185,6 +188,12 @@ def _build(
     case_files = {theorem: path.relative_to(directory).as_posix() for theorem, path in cases.items()}
     pictures = _draw(verdicts, theorems, lake, directory / "figures", on_stage, rungs)
     on_stage("page")
+    told = {"seed": seed, "command": command}
+    graphics = sorted(path.relative_to(directory).as_posix() for path in directory.glob("figures/*.png"))
+    (directory / "report.md").write_text(
+        markdown(run, counts=counts(run), counterexamples=case_files, figures=graphics, **told), encoding="utf-8"
+    )
+    (directory / "summary.tex").write_text(latex(run, command=command, counts=counts(run)), encoding="utf-8")
     text = html.page(
         run,
         lake,
@@ -192,11 +201,13 @@ def _build(
         order,
         verdicts=verdicts,
         rungs=rungs.cases,
-        seed=seed,
-        command=command,
+        **told,
         versions=versions(),
         counterexamples=case_files,
-        files=[*sorted(path.name for path in directory.glob("*.csv*")), INDEX, "figures/", "counterexamples/"],
+        files=[
+            *sorted(path.name for path in directory.iterdir() if path.is_file()),
+            *(INDEX, "figures/", "counterexamples/"),
+        ],
     )
     (directory / "index.html").write_text(text, encoding="utf-8")
     index = _index(run, lake, seed, command, versions(), case_files, verdicts)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from bomrl_theory.errors import InvalidTask
+from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.mdp import MDP, as_doubles, at, check_distributions, exact_discount
 
@@ -153,3 +154,16 @@ class TaskFamily:
             f"TaskFamily('{self.name}', {self.tasks} tasks, {self.states} states, "
             f"{self.actions} actions, gamma = {self.gamma})"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        low, high = self.r.min(), self.r.max()
+        entries = {
+            "tasks": self.tasks,
+            "states": self.states,
+            "actions": self.actions,
+            "gamma": self.gamma,
+            "rewards": f"{low:g} .. {high:g}",
+            "weights": "equal" if np.ptp(self.weights) == 0 else f"{self.weights.min():g} .. {self.weights.max():g}",
+        }
+        return listing(self.name, entries)

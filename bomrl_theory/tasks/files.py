@@ -18,6 +18,7 @@ import json
 import os
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ UNREADABLE = (
     RuntimeError,
     NotImplementedError,
     struct.error,
+    tokenize.TokenError,
     zlib.error,
     zipfile.BadZipFile,
 )
@@ -221,8 +223,8 @@ def read_npz(path: Path) -> dict[str, Any]:
         raise InvalidFile(f"{path} is not a readable npz archive, perhaps truncated: {error}") from None
 
 
-def load_policy(path: str | Path) -> Float64[Array, "S A"]:
-    """A meta-policy [S, A] from an npy file; :func:`check_policy` validates its content.
+def load_policy(path: str | Path) -> Float64[Array, "..."]:
+    """What should be a meta-policy [S, A], from an npy file; :func:`check_policy` validates its shape and content.
 
     Raises:
         InvalidFile: unreadable, truncated, or not numeric.

@@ -14,6 +14,7 @@ from bomrl_theory.adapt.adapt import Adaptation, adapt, algorithm_named
 from bomrl_theory.adapt.step import Algorithm
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import as_doubles, check_distributions, exact_number
@@ -89,6 +90,21 @@ class Case:
         case = replace(self, solved=self.solved.restricted(tasks))
         case.__dict__["adaptation"] = self.adaptation.of_tasks(list(tasks))
         return case
+
+    def __repr__(self) -> str:
+        return f"Case('{self.describe()}', {self.family.tasks} tasks)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        family = self.family
+        entries = {
+            "family": f"{family.tasks} tasks, {family.states} states, {family.actions} actions, gamma = {family.gamma}",
+            "algorithm": self.algorithm.name,
+            "lambda": self.lam,
+            "steps": self.steps,
+            "solver": self.adaptation.status,
+        }
+        return listing(self.origin, entries)
 
     def describe(self) -> str:
         """One line for tables and messages."""

@@ -210,6 +210,16 @@ class Theorem:
             constants=self.constants if w in self.constants else (*self.constants, w),
         )
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the statement as a formula, where it comes from, its assumptions."""
+        lines = [
+            f"**{self.id}** — {self.title}",
+            f"$${self.statement}$$",
+            f"{self.source.work}; {self.source.place} ({self.source.obtained}). Registered as {self.status}.",
+            *(f"- *{assumption.name}*: {assumption.statement}" for assumption in self.assumptions),
+        ]
+        return "\n\n".join(lines)
+
     def scaled(self, factor: Any) -> Theorem:
         """The same claim with ``factor``, exact, times the bound: for mutation tests and tightness."""
         return replace(self, bound=sp.Rational(*Fraction(factor).as_integer_ratio()) * self.bound)

@@ -1,4 +1,4 @@
-"""The tutorial: every file, edit, command and output on it, made again in an empty directory."""
+"""README and tutorial: every file, edit, command and output on them, made again in an empty directory."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def compared(block: str) -> str:
     return ARM.sub("", block) if block.startswith("```console\n$ bomrl search") else block
 
 
-def test_every_output_is_what_the_command_prints(readme: ModuleType) -> None:
+@pytest.mark.parametrize(("page", "transcripts"), [(ROOT / "README.md", 5), (TUTORIAL, 7)], ids=["README", "tutorial"])
+def test_every_output_is_what_the_command_prints(readme: ModuleType, page: Path, transcripts: int) -> None:
     """All blocks in order, as a reader makes them; only durations and the search's choice among mirrored cases vary."""
-    page = TUTORIAL.read_text(encoding="utf-8")
-    shown, made = (readme.BLOCK.findall(text) for text in (page, readme.refreshed(page)))
-    assert [block[1] for block in shown].count("transcript") >= 7
+    text = page.read_text(encoding="utf-8")
+    shown, made = (readme.BLOCK.findall(version) for version in (text, readme.refreshed(text)))
+    assert [block[1] for block in shown].count("transcript") >= transcripts
     for (_, _, argument, old, _), (_, _, _, new, _) in zip(shown, made, strict=True):
         assert compared(new) == compared(old), f"{argument}: run python experiments/readme.py"
 
