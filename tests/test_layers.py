@@ -27,7 +27,9 @@ LAYERS = (
     "verify",
     "control",
     "report",
+    "regress",
     "cli",
+    "pytest_plugin",
 )
 """From the bottom to the top."""
 TOP = ("__init__", "__main__")
