@@ -586,7 +586,7 @@ def check(file: Path, as_json: bool) -> None:
 
 @cli.command(
     cls=_Examples,
-    epilog="""bomrl regress --baseline my_baselines --update   # accept what holds today; exits with 1, as this is new
+    epilog="""bomrl regress --baseline my_baselines --update
 bomrl regress --baseline my_baselines
 bomrl regress --baseline my_baselines --only coverage --json
 bomrl regress my_bound.py --baseline my_baselines""",

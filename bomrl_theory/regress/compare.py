@@ -104,11 +104,12 @@ class Comparison:
         return Kind.VERSION not in self.kinds
 
 
-def compare(former: Baseline | None, now: Judged) -> Comparison:
+def compare(former: Baseline | None, now: Judged, *, shrink: bool = True) -> Comparison:
     """Everything that differs, the claim first.
 
     Args:
         former: None for a theorem that has no baseline yet.
+        shrink: look for the smallest counterexample of a violated theorem, which takes a second.
     """
     theorem = now.theorem
     changes: list[Change] = []
@@ -131,7 +132,7 @@ def compare(former: Baseline | None, now: Judged) -> Comparison:
     record = None
     for change in _findings(former, now):
         changes.append(change)
-        if change.kind is Kind.VIOLATED:
+        if shrink and change.kind is Kind.VIOLATED:
             record = now.result.counterexample
     return Comparison(theorem.id, former.id if former else None, tuple(changes), record)
 

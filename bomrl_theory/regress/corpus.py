@@ -101,5 +101,10 @@ def case_of(mapping: Any, name: str) -> Case:
 
 def _case(solved: Solved, entry: dict[str, Any], name: str) -> Case:
     return Case.new(
-        solved, entry["meta_policy"], entry["algorithm"], entry["lambda"], steps=entry["steps"], origin=name
+        solved,
+        entry["meta_policy"],
+        entry["algorithm"],
+        entry["lambda"],
+        steps=entry["steps"],
+        origin=name.partition("; ")[0],
     )
