@@ -94,7 +94,7 @@ def main(seed: int, output: Path) -> None:
             mapping = {key: listed(value) for key, value in to_mapping(case.family).items()}
             name = next((name for name, known in families.items() if known == mapping), None)
             if name is None:
-                name = f"{family.name}, changed" if family.name in families else family.name
+                name = f"{solved.family.name}, changed" if solved.family.name in families else solved.family.name
                 families[name] = mapping
             label = case.describe().replace("lambda = ", "")
             if label in cases:
@@ -126,7 +126,8 @@ def text(corpus: dict[str, Any]) -> str:
         for name, family in corpus["families"].items()
     )
     cases = ",\n".join(f"  {json.dumps(case)}" for case in corpus["cases"])
-    return f'{{\n "schema": {json.dumps(corpus["schema"])},\n "families": {{\n{families}\n }},\n "cases": [\n{cases}\n ]\n}}\n'
+    schema = json.dumps(corpus["schema"])
+    return f'{{\n "schema": {schema},\n "families": {{\n{families}\n }},\n "cases": [\n{cases}\n ]\n}}\n'
 
 
 if __name__ == "__main__":

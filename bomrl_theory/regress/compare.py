@@ -270,7 +270,9 @@ def _scope_lines(claim: Claim, old: Claim, theorem: Theorem, symbols: dict[str, 
 
 def _scope_change(former: Baseline, now: Judged, then: Judged | None, lines: list[str]) -> Change:
     inside = _inside(now)
-    before = _inside(then) if then is not None else _inside_before(former)
+    today = {name.removesuffix(FORMER) for name in now.rows}
+    before = [name for name in _inside_before(former) if name in now.offered - today]  # covered then, and not now
+    before += _inside(then) if then is not None else [name for name in _inside_before(former) if name in today]
     entered, left = ([n for n in a if n not in b] for a, b in ((inside, before), (before, inside)))
     told = [*lines, f"cases in scope: {len(before)} before, {len(inside)} now"]
     for names, how in ((entered, "came into scope"), (left, "left the scope")):

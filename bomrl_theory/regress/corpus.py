@@ -46,10 +46,11 @@ class Corpus:
     def names(self) -> list[str]:
         return [entry["case"] for entry in self.entries]
 
-    def part(self, families: int) -> Corpus:
-        """The cases on the first families alone."""
+    def part(self, families: int, every: int = 1) -> Corpus:
+        """Every so many of the cases on the first families."""
         kept = dict(list(self.families.items())[:families])
-        return replace(self, families=kept, entries=tuple(e for e in self.entries if e["family"] in kept))
+        entries = tuple(entry for entry in self.entries if entry["family"] in kept)
+        return replace(self, families=kept, entries=entries[::every])
 
     def cases(self) -> Iterator[tuple[str, Case]]:
         """Names and cases; those on one family share what is solved about it."""

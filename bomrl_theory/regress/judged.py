@@ -26,11 +26,13 @@ class Judged:
     Attributes:
         own: the theorem's own cases as data: witness, probes, and where each assumption fails.
         corpus: hash of the corpus.
+        offered: names of all cases that there were, covered or not.
     """
 
     theorem: Theorem
     own: dict[str, dict[str, Any]]
     corpus: str
+    offered: set[str] = field(default_factory=set)
     rows: dict[str, tuple[Case, list[Verdict]]] = field(default_factory=dict)
 
     @property
@@ -72,7 +74,7 @@ def judged(
         workers: processes that share the work, made for these theorems; the result is the same.
         on_case: called with the name of each case that is done.
     """
-    found = [Judged(theorem, {}, corpus.sha256) for theorem in theorems]
+    found = [Judged(theorem, {}, corpus.sha256, set(corpus.names)) for theorem in theorems]
     names: list[str] = []
 
     def work() -> Iterator[Job]:
@@ -84,6 +86,7 @@ def judged(
                 for name, mapping in kept.get(result.theorem.name, {}).items()
                 if mapping not in result.own.values()
             }
+            result.offered |= set(own)
             for name, case in (own | former).items():
                 if result.theorem.covers(case):
                     names.append(name)
