@@ -18,6 +18,7 @@ from helpers import Bomrl
 
 from bomrl_theory.adapt.adapt import Adaptation
 from bomrl_theory.errors import InvalidFile, UnknownName
+from bomrl_theory.regress import compare as compare_module
 from bomrl_theory.regress import corpus as corpus_module
 from bomrl_theory.regress.baseline import Baseline, apart, read_baselines, rounded, tightness_of, wording_of
 from bomrl_theory.regress.claim import Claim, expression, normal
@@ -33,7 +34,6 @@ from bomrl_theory.theory.constants import Constant, gamma, gap_phi
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.theorem import Assumption, Source, Theorem
-from bomrl_theory.verify import run as run_module
 from bomrl_theory.verify.check.tree import Malformed
 from bomrl_theory.verify.run import ExitCode
 from bomrl_theory.verify.verdict import Outcome, judge
@@ -348,7 +348,7 @@ def test_a_changed_claim_under_its_id_is_never_accepted(house: House) -> None:
 
 def test_an_accepted_violation_is_told_again_and_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no longer new, and still wrong."""
-    monkeypatch.setattr(run_module, "smallest_counterexample", lambda theorem, *record: record)
+    monkeypatch.setattr(compare_module, "smallest_counterexample", lambda theorem, *record, timed: record)
     broken = replace(COVERAGE.scaled(Fraction(1, 2)), id="coverage-v2")
     accept(house.run(broken, IDENTITY), house.directory)
     found = house.run(broken, IDENTITY)
@@ -374,7 +374,7 @@ def test_another_corpus_is_told(house: House) -> None:
 def bounds(bomrl: Bomrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """``bomrl regress`` on two files of the user, whose baseline is made, on a small corpus."""
     monkeypatch.setattr(corpus_module, "pinned_corpus", lambda: SMALL)
-    monkeypatch.setattr(run_module, "smallest_counterexample", lambda theorem, *record: record)
+    monkeypatch.setattr(compare_module, "smallest_counterexample", lambda theorem, *record, timed: record)
     for name in ("coverage", "no_adaptation_kl"):
         source = Path(corpus_module.__file__).parent.parent / "theorems" / f"{name}.py"
         (tmp_path / f"{name}.py").write_text(source.read_text())

@@ -20,8 +20,9 @@ from bomrl_theory.report.plain_text import plain_text
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.expression import Expr
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.counterexample import smallest_counterexample
 from bomrl_theory.verify.ratio import PRECISION, as_number
-from bomrl_theory.verify.run import ExitCode
+from bomrl_theory.verify.run import ExitCode, TheoremResult
 from bomrl_theory.verify.verdict import Outcome, Verdict
 
 SHOWN = 3
@@ -133,8 +134,14 @@ def compare(former: Baseline | None, now: Judged, *, shrink: bool = True) -> Com
     for change in _findings(former, now):
         changes.append(change)
         if shrink and change.kind is Kind.VIOLATED:
-            record = now.result.counterexample
+            record = counterexample_of(now.result)
     return Comparison(theorem.id, former.id if former else None, tuple(changes), record)
+
+
+def counterexample_of(result: TheoremResult) -> tuple[Case, Verdict] | None:
+    """The smallest one that is found from the smallest violated case, the same on every machine."""
+    record = result.smallest_violated
+    return None if record is None else smallest_counterexample(result.theorem, *record, timed=False)
 
 
 def gone(former: Baseline) -> Comparison:

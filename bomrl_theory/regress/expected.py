@@ -10,7 +10,7 @@ import numpy as np
 
 from bomrl_theory.errors import BomrlError, InvalidTask
 from bomrl_theory.regress.baseline import Baseline
-from bomrl_theory.regress.compare import Kind, compare, some
+from bomrl_theory.regress.compare import Kind, compare, counterexample_of, some
 from bomrl_theory.regress.corpus import Corpus, pinned_corpus
 from bomrl_theory.regress.judged import judged
 from bomrl_theory.regress.text import counterexample_lines, lines_of, replay_command
@@ -73,7 +73,7 @@ def examined(
         drawn = plan.generate() if families else random_cases(np.random.SeedSequence(seed), cases, plan.draws)
         result.records += verify([chosen], drawn).results[0].records
     lines = [*_failure(result)]
-    if lines and chosen.status != "refuted" and (record := result.counterexample) is not None:
+    if lines and chosen.status != "refuted" and (record := counterexample_of(result)) is not None:
         lines += [f"  {line}" for line in counterexample_lines(*record)]
         registered = registry().get(chosen.id) is chosen
         try:
