@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # importing the plugin must cost nothing
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.run import TheoremResult
 
-MARK = "theorem(theorem, *, cases=0, families=(), seed=0): judge this theorem (its id, itself or its file) before the test."
+MARK = "theorem(theorem, *, cases=0, families=(), seed=0): judge a theorem (id, itself or file) before the test."
 OPTION = "bomrl_baseline"
 
 

@@ -33,7 +33,7 @@ def put(pytester: pytest.Pytester, name: str = "coverage", old: str = "", new: s
     """A bound of the user's: a registered one, with something else in one place."""
     text = (THEOREMS / f"{name}.py").read_text()
     assert not old or text.count(old) == 1
-    (pytester.path / f"{name}.py").write_text(text.replace(old, new) if old else text)
+    (pytester.path / f"my_{name}.py").write_text(text.replace(old, new) if old else text)
 
 
 def marked(pytester: pytest.Pytester, *arguments: str, body: str = "pass") -> None:
@@ -58,7 +58,7 @@ def test_a_bound_that_holds_passes_and_the_test_runs(pytester: pytest.Pytester) 
         import pytest
 
         @pytest.mark.theorem("coverage-v1")
-        @pytest.mark.theorem("coverage.py", cases=2, seed=1)
+        @pytest.mark.theorem("my_coverage.py", cases=2, seed=1)
         def test_bound():
             pass
 
@@ -74,7 +74,7 @@ def test_a_bound_that_holds_passes_and_the_test_runs(pytester: pytest.Pytester) 
 def test_a_constant_that_is_too_small_fails_with_all_numbers(pytester: pytest.Pytester) -> None:
     """5 %: both sides, the margin, the case and how to replay it, and no traceback."""
     put(pytester, old="bound=(1 - 1 / C.symbol)", new="bound=lam.symbol * 0 + (1 - 1 / C.symbol) * 19 / 20")
-    marked(pytester, '"coverage.py"', body="raise ZeroDivisionError")
+    marked(pytester, '"my_coverage.py"', body="raise ZeroDivisionError")
     result, out = run(pytester)
     result.assert_outcomes(failed=1)
     for part in (
@@ -86,7 +86,7 @@ def test_a_constant_that_is_too_small_fails_with_all_numbers(pytester: pytest.Py
         "    left - bound = ",
         ", certified in ",
         "state 0, action 0: reward ",
-        "  replay: bomrl verify coverage.py --replay counterexamples/coverage-v1-",
+        "  replay: bomrl verify my_coverage.py --replay counterexamples/coverage-v1-",
     ):
         assert part in out
     assert "Traceback" not in out
@@ -126,7 +126,7 @@ def test_what_is_no_violation_is_seen_by_the_baseline_alone(
     put(pytester, old=old, new=new)
     (pytester.path / "baselines").mkdir()
     Baseline.of(judged([theorem_named("coverage")], SMALL)[0]).write(pytester.path / "baselines")
-    marked(pytester, '"coverage.py"')
+    marked(pytester, '"my_coverage.py"')
     run(pytester)[0].assert_outcomes(passed=1)
     result, out = run(pytester, "--bomrl-baseline", "baselines")
     result.assert_outcomes(failed=1)
@@ -145,11 +145,11 @@ def test_a_baseline_that_is_not_there_is_an_error(pytester: pytest.Pytester) -> 
 
 def test_nothing_in_scope_is_a_failure_of_its_own(pytester: pytest.Pytester) -> None:
     put(pytester, "no_adaptation_kl", 'status="proved"', "assumptions=(NEVER,), status='proved'")
-    path = pytester.path / "no_adaptation_kl.py"
+    path = pytester.path / "my_no_adaptation_kl.py"
     never = "from bomrl_theory.theory.theorem import Assumption\nNEVER = Assumption('never', '', gamma.symbol - 2)\n"
     text = path.read_text()
     path.write_text(text.replace("\nTHEOREM =", f"\n{never}\nTHEOREM ="))
-    marked(pytester, '"no_adaptation_kl.py"')
+    marked(pytester, '"my_no_adaptation_kl.py"')
     result, out = run(pytester)
     result.assert_outcomes(failed=1)
     assert "no_adaptation_kl-v1 was not tested: none of " in out
@@ -185,9 +185,9 @@ def test_a_refuted_theorem_is_expected_to_be_violated(pytester: pytest.Pytester)
     marked(pytester, '"published_bound"')
     run(pytester)[0].assert_outcomes(passed=1)
     put(pytester, "published_bound")
-    path = pytester.path / "published_bound.py"
+    path = pytester.path / "my_published_bound.py"
     path.write_text(path.read_text() + "\nTHEOREM = THEOREM.scaled(10**6)\n")
-    marked(pytester, '"published_bound.py"')
+    marked(pytester, '"my_published_bound.py"')
     result, out = run(pytester)
     result.assert_outcomes(failed=1)
     assert "registered as refuted, and none of " in out
@@ -204,14 +204,14 @@ def test_fixture_returns_the_result_or_fails_in_the_users_line(pytester: pytest.
             assert 0.999 < result.max_ratio <= 1
 
         def test_failure(verify_theorem):
-            verify_theorem("coverage.py")
+            verify_theorem("my_coverage.py")
 
         def test_unknown(verify_theorem):
             verify_theorem("coverge")
     """)
     result, out = run(pytester)
     result.assert_outcomes(passed=1, failed=2)
-    assert '>       verify_theorem("coverage.py")' in out
+    assert '>       verify_theorem("my_coverage.py")' in out
     assert "E       AssertionError: coverage-v1 is VIOLATED" in out
     assert "error: unknown theorem 'coverge'; did you mean coverage" in out
     assert "pytest_plugin.py" not in out
@@ -239,7 +239,7 @@ def test_bad_marks_are_told_in_one_line(pytester: pytest.Pytester, arguments: st
 def test_with_processes(pytester: pytest.Pytester) -> None:
     """Each process of pytest-xdist judges its own tests; the same failure reaches the first process."""
     put(pytester, old="bound=(1 - 1 / C.symbol)", new="bound=(1 - 1 / C.symbol) * 19 / 20")
-    marked(pytester, '"coverage.py"')
+    marked(pytester, '"my_coverage.py"')
     result = pytester.runpytest_subprocess(*PLUGIN, "-n", "1")
     result.assert_outcomes(failed=1)
     assert "coverage-v1 is VIOLATED" in result.stdout.str()
@@ -256,5 +256,3 @@ def test_unused_it_imports_nothing() -> None:
 def test_the_mark_and_the_option_are_listed(pytester: pytest.Pytester) -> None:
     assert "@pytest.mark.theorem(theorem, *, cases=0, families=(), seed=0)" in run(pytester, "--markers")[1]
     assert "--bomrl-baseline=DIR" in run(pytester, "--help")[1]
-
-

@@ -23,7 +23,7 @@ from bomrl_theory.regress import corpus as corpus_module
 from bomrl_theory.regress.baseline import Baseline, apart, read_baselines, rounded, tightness_of, wording_of
 from bomrl_theory.regress.claim import Claim, expression, normal
 from bomrl_theory.regress.compare import Change, Comparison, Kind, compare
-from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of, pinned_corpus
+from bomrl_theory.regress.corpus import case_of, mapping_of, pinned_corpus
 from bomrl_theory.regress.difference import difference
 from bomrl_theory.regress.judged import judged
 from bomrl_theory.regress.run import Chosen, Regression, accept, chosen_theorems, regression
@@ -315,7 +315,10 @@ def house(tmp_path: Path) -> House:
 
 
 def test_new_and_gone(house: House) -> None:
-    assert house.told(COVERAGE, SURROGATE) == {"surrogate_bound-v1": [Kind.NEW], "performance_difference-v1": [Kind.GONE]}
+    assert house.told(COVERAGE, SURROGATE) == {
+        "surrogate_bound-v1": [Kind.NEW],
+        "performance_difference-v1": [Kind.GONE],
+    }
     accepted = accept(house.run(COVERAGE, SURROGATE), house.directory)
     assert accepted.updated == ["surrogate_bound-v1", "performance_difference-v1"]
     assert sorted(house.bytes()) == ["coverage.json", "surrogate_bound.json"]
@@ -599,7 +602,7 @@ def test_committed_baseline_has_the_claims_of_today() -> None:
 
 def test_committed_baseline_has_the_verdicts_of_today() -> None:
     """A sample; all of them: ``bomrl regress``."""
-    names = sorted(registry())[:: 12]
+    names = sorted(registry())[::12]
     chosen = chosen_theorems((), names, BASELINES, update=False)
     assert len(chosen.theorems) == len(names)
     assert [c.changes for c in regression(chosen, SMALL).comparisons] == [()] * len(names)

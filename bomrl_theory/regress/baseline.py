@@ -1,9 +1,9 @@
 """A baseline: what a theorem claimed and reached when it was last accepted, in one file a theorem.
 
-A baseline file is JSON named after the theorem, without its version, so that the review of a change shows old and new side
-by side: wording, claim (see :mod:`bomrl_theory.regress.claim`; ``text`` and ``latex`` only inform), the theorem's own
-cases as exact data, how tight it is on all cases, and on each case the verdict of every task. Verdicts are certified;
-the sides beside them are rounded, because their last digits are not the same on every machine.
+A baseline file is JSON named after the theorem, without its version, so that the review of a change shows old and
+new side by side: wording, claim (:mod:`bomrl_theory.regress.claim`; ``text`` and ``latex`` only inform), the theorem's
+own cases as exact data, how tight it is on all cases, and on each case the verdict of every task. Verdicts are
+certified; the sides beside them are rounded, because their last digits are not the same on every machine.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ class Baseline:
         except InvalidFile as error:
             raise InvalidFile(f"{error}; {remedy}") from None
         if data.get("schema") != SCHEMA:
-            raise InvalidFile(f"{path} is no baseline (schema {data.get('schema')!r:.40}, not '{SCHEMA}'); move it away")
+            raise InvalidFile(
+                f"{path} is no baseline (schema {data.get('schema')!r:.40}, not '{SCHEMA}'); move it away"
+            )
         try:
             return cls._from_json(data, path.stem)
         except (Malformed, RecursionError) as error:
@@ -245,8 +247,11 @@ def _block(value: Any) -> str:
         return _line(value)
     inner = (
         f"  {_line(key)}: "
-        + ("{\n" + ",\n".join(f"   {_line(k)}: {_line(v)}" for k, v in part.items()) + "\n  }"
-           if key in ("assumptions", "quantities") and part else _line(part))
+        + (
+            "{\n" + ",\n".join(f"   {_line(k)}: {_line(v)}" for k, v in part.items()) + "\n  }"
+            if key in ("assumptions", "quantities") and part
+            else _line(part)
+        )
         for key, part in value.items()
     )
     return "{\n" + ",\n".join(inner) + "\n }"

@@ -206,8 +206,8 @@ def _bound_change(former: Baseline, now: Judged, then: Judged | None, apart: Dif
     if bool(tighter) == bool(looser):
         return Change(Kind.BOUND, lines, data)
     kind = Kind.TIGHTER if tighter else Kind.LOOSER
-    by = f"{kind} by {_six(middle)}" if middle is not None else str(kind)
-    return Change(kind, lines, data, by)
+    moved = [ratio for sign, ratio in pairs if sign and ratio is not None]
+    return Change(kind, lines, data, f"{kind} by {_six(median(moved))}" if moved else "")
 
 
 def _symbolic(what: str, new: Expr, old: Expr, apart: Difference) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -215,7 +215,12 @@ def _symbolic(what: str, new: Expr, old: Expr, apart: Difference) -> tuple[tuple
     latex = expression_latex(apart.difference)
     lines += (f"as LaTeX: {latex}",)
     data: dict[str, Any] = {"difference": _shown(apart.difference), "latex": latex}
-    data |= {"was": _shown(old), "is": _shown(new), "was_latex": expression_latex(old), "is_latex": expression_latex(new)}
+    data |= {
+        "was": _shown(old),
+        "is": _shown(new),
+        "was_latex": expression_latex(old),
+        "is_latex": expression_latex(new),
+    }
     if apart.factor is not None:
         lines += (f"which is {apart.factor} times the old one on every case",)
         data["factor"] = str(apart.factor)
@@ -269,8 +274,10 @@ def _scope_lines(claim: Claim, old: Claim, theorem: Theorem, symbols: dict[str, 
         before = expression(old.assumptions[name], symbols)
         if not difference(margins[name], before).equal:
             lines.append(f"assumption '{name}' changed: {_shown(before)} ≥ 0 before, {_shown(margins[name])} ≥ 0 now")
-    for name in sorted(dropped - added):
-        lines.append(f"assumption '{name}' dropped: {_shown(expression(old.assumptions[name], symbols))} ≥ 0")
+    lines += [
+        f"assumption '{name}' dropped: {_shown(expression(old.assumptions[name], symbols))} ≥ 0"
+        for name in sorted(dropped - added)
+    ]
     lines += [f"assumption '{name}' added: {_shown(margins[name])} ≥ 0" for name in sorted(added - dropped)]
     return lines
 
@@ -300,9 +307,7 @@ def _inside(judged: Judged) -> list[str]:
 
 def _inside_before(former: Baseline) -> list[str]:
     return [
-        name
-        for name, rows in former.verdicts.items()
-        if any(parsed(text)[0] != Outcome.OUT_OF_SCOPE for text in rows)
+        name for name, rows in former.verdicts.items() if any(parsed(text)[0] != Outcome.OUT_OF_SCOPE for text in rows)
     ]
 
 
@@ -353,7 +358,7 @@ def _cases(former: Baseline, now: Judged) -> Iterator[Change]:
 
 
 def _verdict_changes(former: Baseline, now: Judged) -> Iterator[Change]:
-    """For the same claim: other outcomes or other sides, which the constants, the exact layer or the adaptation made."""
+    """For the same claim: other outcomes or sides, made by the constants, the exact layer or the adaptation."""
     refuted = now.theorem.status == "refuted"
     outcomes, moved = [], []
     for name, (_, verdicts) in now.rows.items():

@@ -108,8 +108,9 @@ def _failure(result: TheoremResult) -> list[str]:
         text = f"{theorem.id} was not tested: none of {len(result.records)} verdicts is in its scope{why}"
         return [text, claim, "  give it cases in scope: its witness, families=[...] or cases=N"]
     if counts[Outcome.VIOLATED] and not refuted:
-        text = f"{theorem.id} is VIOLATED: left > bound on {counts[Outcome.VIOLATED]} of {result.in_scope} verdicts in scope"
-        return [text.replace("left > bound", "left != bound") if theorem.relation == "==" else text, claim]
+        relation = ">" if theorem.relation == "<=" else "!="
+        share = f"{counts[Outcome.VIOLATED]} of {result.in_scope} verdicts in scope"
+        return [f"{theorem.id} is VIOLATED: left {relation} bound on {share}", claim]
     if refuted and not counts[Outcome.VIOLATED]:
         return [f"{theorem.id} is registered as refuted, and none of {result.in_scope} verdicts violates it", claim]
     if counts[Outcome.UNDECIDED]:

@@ -55,7 +55,9 @@ def chosen_theorems(files: Sequence[str], only: Sequence[str], directory: Path, 
             raise InvalidTheorem(f"{name} and {places[theorem.name]} both define '{theorem.name}'; rename one")
         places[theorem.name] = name
     if only:
-        known = {theorem.name: theorem.name for theorem in theorems} | {theorem.id: theorem.name for theorem in theorems}
+        known = {theorem.name: theorem.name for theorem in theorems} | {
+            theorem.id: theorem.name for theorem in theorems
+        }
         known |= {b.id: name for name, b in baselines.items()} | {name: name for name in baselines}
         for name in only:
             if name not in known:
