@@ -36,6 +36,13 @@ def put(pytester: pytest.Pytester, name: str = "coverage", old: str = "", new: s
     (pytester.path / f"my_{name}.py").write_text(text.replace(old, new) if old else text)
 
 
+def put_too_small(pytester: pytest.Pytester) -> None:
+    """A bound of 95 % of what is proved."""
+    put(pytester)
+    path = pytester.path / "my_coverage.py"
+    path.write_text(path.read_text() + "\nfrom fractions import Fraction\nTHEOREM = THEOREM.scaled(Fraction(19, 20))\n")
+
+
 def marked(pytester: pytest.Pytester, *arguments: str, body: str = "pass") -> None:
     pytester.makepyfile(f"""
         import pytest
@@ -73,7 +80,7 @@ def test_a_bound_that_holds_passes_and_the_test_runs(pytester: pytest.Pytester) 
 
 def test_a_constant_that_is_too_small_fails_with_all_numbers(pytester: pytest.Pytester) -> None:
     """5 %: both sides, the margin, the case and how to replay it, and no traceback."""
-    put(pytester, old="bound=(1 - 1 / C.symbol)", new="bound=lam.symbol * 0 + (1 - 1 / C.symbol) * 19 / 20")
+    put_too_small(pytester)
     marked(pytester, '"my_coverage.py"', body="raise ZeroDivisionError")
     result, out = run(pytester)
     result.assert_outcomes(failed=1)
@@ -194,7 +201,7 @@ def test_a_refuted_theorem_is_expected_to_be_violated(pytester: pytest.Pytester)
 
 
 def test_fixture_returns_the_result_or_fails_in_the_users_line(pytester: pytest.Pytester) -> None:
-    put(pytester, old="bound=(1 - 1 / C.symbol)", new="bound=(1 - 1 / C.symbol) * 19 / 20")
+    put_too_small(pytester)
     pytester.makepyfile("""
         import pytest
 
@@ -238,7 +245,7 @@ def test_bad_marks_are_told_in_one_line(pytester: pytest.Pytester, arguments: st
 
 def test_with_processes(pytester: pytest.Pytester) -> None:
     """Each process of pytest-xdist judges its own tests; the same failure reaches the first process."""
-    put(pytester, old="bound=(1 - 1 / C.symbol)", new="bound=(1 - 1 / C.symbol) * 19 / 20")
+    put_too_small(pytester)
     marked(pytester, '"my_coverage.py"')
     result = pytester.runpytest_subprocess(*PLUGIN, "-n", "1")
     result.assert_outcomes(failed=1)
