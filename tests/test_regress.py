@@ -17,7 +17,7 @@ import sympy as sp
 from helpers import Bomrl
 
 from bomrl_theory.adapt.adapt import Adaptation
-from bomrl_theory.errors import InvalidFile, UnknownName
+from bomrl_theory.errors import InvalidFile, InvalidTheorem, UnknownName
 from bomrl_theory.regress import compare as compare_module
 from bomrl_theory.regress import corpus as corpus_module
 from bomrl_theory.regress.baseline import Baseline, apart, read_baselines, rounded, tightness_of, wording_of
@@ -28,6 +28,7 @@ from bomrl_theory.regress.difference import difference
 from bomrl_theory.regress.judged import judged
 from bomrl_theory.regress.run import Chosen, Regression, accept, chosen_theorems, regression
 from bomrl_theory.regress.text import lines_of
+from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory import case as case_module
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import Constant, gamma, gap_phi
@@ -226,6 +227,23 @@ def test_an_irrational_tie_is_undecided_and_no_drift() -> None:
     assert comparison.exit_code is ExitCode.UNDECIDED
 
 
+def test_a_bound_that_divides_by_zero_is_undecided_there() -> None:
+    """On a case whose gap is zero; elsewhere it holds."""
+    inverse = own(bound=gap_phi.symbol + 1 / gap_phi.symbol)
+    assert kinds(inverse, inverse) == []
+    same = bandit_without_choice()
+    comparison = found(inverse, replace(inverse, probes=(lambda: Case.new(same, [[1, 1]], "none"),)))
+    assert list(comparison.kinds) == [Kind.CASES, Kind.UNDECIDED]
+    assert comparison.exit_code is ExitCode.VIOLATED  # the new case is a difference
+    (verdict,) = judge(inverse, Case.new(same, [[1, 1]], "none"))
+    assert verdict.reason == "a side or an assumption divides by zero"
+
+
+def test_a_witness_that_cannot_be_made_is_told() -> None:
+    with pytest.raises(InvalidTheorem, match=r"own-v1, witness: ZeroDivisionError: "):
+        judged([own(witness=lambda: 1 / 0)], SMALL)
+
+
 def test_nothing_in_scope_is_told() -> None:
     never = own(assumptions=(Assumption("never", "", gamma.symbol - 2),))
     comparison = found(never, never)
@@ -266,6 +284,11 @@ def test_the_last_digits_of_another_machine_are_no_drift(monkeypatch: pytest.Mon
 
 def C_of_coverage() -> Any:
     return next(constant.symbol for constant in COVERAGE.constants if constant.name == "C")
+
+
+def bandit_without_choice() -> TaskFamily:
+    """Two arms of the same worth."""
+    return TaskFamily.new([[[[1.0], [1.0]]]], [[[1.0, 1.0]]], Fraction(1, 2), [1.0])
 
 
 def own(**changes: Any) -> Theorem:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.theorem import Theorem
@@ -51,11 +52,24 @@ class Judged:
 
 
 def own_cases(theorem: Theorem) -> dict[str, Case]:
-    """Witness, probes and the cases where assumptions fail, by name."""
-    made = {"witness": theorem.witness()}
-    made |= {f"probe {number}": make() for number, make in enumerate(theorem.probes)}
-    broken = {a.name: a.broken for a in theorem.assumptions if a.broken is not None}
-    return made | {f"where '{name}' fails": make() for name, make in broken.items()}
+    """Witness, probes and the cases where assumptions fail, by name.
+
+    Raises:
+        InvalidTheorem: one of them cannot be made.
+    """
+    makers = {"witness": theorem.witness}
+    makers |= {f"probe {number}": make for number, make in enumerate(theorem.probes)}
+    makers |= {f"where '{a.name}' fails": a.broken for a in theorem.assumptions if a.broken is not None}
+    return {name: _made(make, f"{theorem.id}, {name}") for name, make in makers.items()}
+
+
+def _made(make: Callable[[], Case], where: str) -> Case:
+    try:
+        return make()
+    except BomrlError as error:
+        raise InvalidTheorem(f"{where}: {error}") from None
+    except Exception as error:  # whatever the user's code raises
+        raise InvalidTheorem(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def judged(
