@@ -37,6 +37,8 @@ def difference(new: Expr, old: Expr) -> Difference:
     apart = _collected(first - second)
     factor = _collected(first / second) if second != 0 else sp.nan
     exact = Fraction(int(factor.p), int(factor.q)) if isinstance(factor, sp.Rational) else None
+    if exact is not None:  # shortest in terms of the old bound
+        apart = (factor - 1) * second
     return Difference(apart.xreplace(back), exact)
 
 
