@@ -642,9 +642,9 @@ def regress(
     check_directory(directory)
     chosen = chosen_theorems(files, only, directory, update=update)
     corpus = pinned_corpus()
-    names = list(chosen.names)
-    count = usable_processors() if workers is None and len(names) > 1 else workers or 1
-    shared = Workers(names, count if workers is None else workers)
+    if workers is None:
+        workers = usable_processors() if len(chosen.names) >= THEOREMS_WORTH_SHARING else 1
+    shared = Workers(chosen.names, workers)
     with _progress("judging", len(corpus.names)) as advance:
         pinned = set(corpus.names)
         found = regression(
@@ -895,6 +895,8 @@ def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None,
 
 WORTH_SHARING = 10_000
 """Pairs of a theorem and a case: for fewer it takes longer to start processes than to judge."""
+THEOREMS_WORTH_SHARING = 20
+"""The same on the pinned corpus."""
 
 
 def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | None:

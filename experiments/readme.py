@@ -1,4 +1,4 @@
-"""Refresh what the README, the tutorial and the page on regressions show: transcripts and the registry's table, between their markers.
+"""Refresh what PAGES show: transcripts and the registry's table, between their markers.
 
 Run ``python experiments/readme.py``; with ``--check`` nothing is written and a stale page fails. The blocks of a page
 are made in order, in one directory that is empty at first, so that a command finds the files of earlier blocks::
