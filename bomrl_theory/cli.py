@@ -589,7 +589,7 @@ def check(file: Path, as_json: bool) -> None:
     epilog="""bomrl regress --baseline my_baselines --update
 bomrl regress --baseline my_baselines
 bomrl regress --baseline my_baselines --only coverage --json
-bomrl regress my_bound.py --baseline my_baselines""",
+bomrl regress my_bound.py --update""",
 )
 @click.argument("files", nargs=-1, metavar="[FILE.py]...")
 @click.option("--only", multiple=True, metavar="THEOREM", help="Compare this theorem alone; repeatable.")
