@@ -586,6 +586,98 @@ def check(file: Path, as_json: bool) -> None:
 
 @cli.command(
     cls=_Examples,
+    epilog="""bomrl regress --baseline my_baselines --update
+bomrl regress --baseline my_baselines
+bomrl regress --baseline my_baselines --only coverage --json
+bomrl regress my_bound.py --update""",
+)
+@click.argument("files", nargs=-1, metavar="[FILE.py]...")
+@click.option("--only", multiple=True, metavar="THEOREM", help="Compare this theorem alone; repeatable.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the baseline is, a file a theorem (default: results/baselines; baselines for files of yours).",
+)
+@click.option("--update", is_flag=True, help="Accept what is different; still exits with 1, and shows it.")
+@click.option(
+    "--counterexamples",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("counterexamples"),
+    show_default=True,
+    help="Where to save the smallest counterexample of each violated theorem.",
+)
+@workers_option
+@json_option
+def regress(
+    files: tuple[str, ...],
+    only: tuple[str, ...],
+    baseline: Path | None,
+    update: bool,
+    counterexamples: Path,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Did my change break or move a theorem? Compare all of them with their baseline.
+
+    Without FILE the registered theorems; otherwise those that the files define. Each is judged on its own cases and
+    on the pinned corpus, and compared: unchanged, reworded, tighter or looser and by how much, violated, of another
+    scope, new or gone. A changed claim under the same version fails, and --update does not accept it.
+
+    Exit codes: 0 unchanged, 1 different, 2 usage, 3 a verdict is undecided or nothing is in scope, 130 interrupted.
+    """
+    from bomrl_theory.regress.corpus import pinned_corpus
+    from bomrl_theory.regress.run import accept, chosen_theorems, regression
+    from bomrl_theory.regress.text import as_json as comparisons_json
+    from bomrl_theory.regress.text import lines_of, replay_command, summary
+    from bomrl_theory.tasks.files import check_directory
+    from bomrl_theory.verify.casefile import save_case
+    from bomrl_theory.verify.work import Workers, usable_processors
+
+    for name in files:
+        if not name.endswith(".py"):
+            raise click.BadParameter(f"'{name}' is no file of a theorem; of the registry: --only {name}")
+    directory = baseline or Path("baselines" if files else "results/baselines")
+    check_directory(counterexamples)
+    check_directory(directory)
+    chosen = chosen_theorems(files, only, directory, update=update)
+    corpus = pinned_corpus()
+    if workers is None:
+        workers = usable_processors() if len(chosen.names) >= THEOREMS_WORTH_SHARING else 1
+    shared = Workers(chosen.names, workers)
+    with _progress("judging", len(corpus.names)) as advance:
+        pinned = set(corpus.names)
+        found = regression(
+            chosen,
+            corpus,
+            workers=shared if shared.count > 1 else None,
+            on_case=lambda name: advance(name) if name in pinned else None,
+        )
+    saved = {c.id: save_case(*c.counterexample, counterexamples) for c in found.comparisons if c.counterexample}
+    replays = {name: replay_command(path, chosen.file_of(name)) for name, path in saved.items()}
+    accepted = accept(found, directory) if update else None
+    if as_json:
+        _print_json(
+            {
+                "baseline": str(directory),
+                "theorems": comparisons_json(found.comparisons, replays),
+                "updated": None if accepted is None else accepted.updated,
+                "refused": None if accepted is None else accepted.refused,
+                "exit_code": int(found.exit_code),
+            }
+        )
+    else:
+        for comparison in found.comparisons:
+            for line in lines_of(comparison, replays.get(comparison.id)):
+                click.echo(line)
+        click.echo(summary(found.comparisons, directory))
+        if accepted is not None:
+            click.echo(accepted.told(directory))
+    _exit(found.exit_code)
+
+
+@cli.command(
+    cls=_Examples,
     epilog="""bomrl constants contraction_kl_posterior
 bomrl constants task_variance --cases 200 --seed 1 --json
 bomrl constants my_bound.py""",
@@ -803,6 +895,8 @@ def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None,
 
 WORTH_SHARING = 10_000
 """Pairs of a theorem and a case: for fewer it takes longer to start processes than to judge."""
+THEOREMS_WORTH_SHARING = 20
+"""The same on the pinned corpus."""
 
 
 def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | None:

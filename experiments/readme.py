@@ -1,4 +1,4 @@
-"""Refresh what README, tutorial and catalogue show: transcripts, and tables of the registry, between their markers.
+"""Refresh what PAGES show: transcripts, and tables of the registry, between their markers.
 
 Run ``python experiments/readme.py``; with ``--check`` nothing is written and a stale page fails. The blocks of a page
 are made in order, in one directory that is empty at first, so that a command finds the files of earlier blocks::
@@ -31,9 +31,16 @@ from bomrl_theory.report.catalogue import catalogue, topics
 from bomrl_theory.theory.registry import registry
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("tutorial", "catalogue", "default_run")))
+NAMES = ("tutorial", "regress", "catalogue", "default_run")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES))
+INSTALLED = {"PYTEST_PLUGINS": "bomrl_theory.pytest_plugin", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+"""What pytest finds by itself where the package is installed; and no cache in the directory."""
 BLOCK = re.compile(r"(<!-- (transcript|topics|catalogue|file|edit)(?:: (.*?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-VARYING = ((re.compile(r"\d+\.\d s\b"), "... s"), (re.compile(r"[\d,]+ candidates"), "... candidates"))
+VARYING = (
+    (re.compile(r"\d+\.\d s\b"), "... s"),
+    (re.compile(r" in \d+\.\d\ds\b"), " in ...s"),
+    (re.compile(r"[\d,]+ candidates"), "... candidates"),
+)
 
 
 def transcript(command: str, directory: Path) -> str:
@@ -57,7 +64,7 @@ def output(arguments: list[str], directory: Path) -> str:
     run = subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env={**os.environ, "COLUMNS": "118", "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "COLUMNS": "118", "PYTHONPATH": os.pathsep.join(paths), **INSTALLED},
         capture_output=True,
         text=True,
     )
@@ -126,7 +133,7 @@ def refreshed(text: str) -> str:
 @click.option("--check", is_flag=True, help="Write nothing; fail if a page is not current.")
 @click.argument("pages", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(check: bool, pages: tuple[Path, ...]) -> None:
-    """Refresh the transcripts and tables of PAGES, by default all: the README, tutorial, catalogue and default run."""
+    """Refresh the transcripts and tables of PAGES, by default all of PAGES."""
     for page in pages or PAGES:
         old = page.read_text(encoding="utf-8")
         new = refreshed(old)

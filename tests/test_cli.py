@@ -344,7 +344,9 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize("command", ["verify", "evaluate", "search", "train", "report", "constants", "list", "show"])
+@pytest.mark.parametrize(
+    "command", ["verify", "evaluate", "search", "train", "report", "regress", "constants", "list", "show"]
+)
 def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
     """Every command's help carries examples of itself."""
     code, out, _ = bomrl(command, "--help")

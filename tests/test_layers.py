@@ -28,8 +28,10 @@ LAYERS = (
     "verify",
     "control",
     "report",
+    "regress",
     "api",
     "cli",
+    "pytest_plugin",
 )
 """From the bottom to the top."""
 TOP = ("__init__", "__main__")

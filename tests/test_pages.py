@@ -1,4 +1,4 @@
-"""README and tutorial: every file, edit, command and output on them, made again in an empty directory."""
+"""README, tutorial and the page on regressions: every file, edit, command and output on them, made again in an empty directory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def compared(block: str) -> str:
     return ARM.sub("", block) if block.startswith("```console\n$ bomrl search") else block
 
 
-@pytest.mark.parametrize(("page", "transcripts"), [(ROOT / "README.md", 5), (TUTORIAL, 7)], ids=["README", "tutorial"])
+@pytest.mark.parametrize(
+    ("page", "transcripts"),
+    [(ROOT / "README.md", 5), (TUTORIAL, 7), (ROOT / "docs" / "regress.md", 4)],
+    ids=["README", "tutorial", "regress"],
+)
 def test_every_output_is_what_the_command_prints(readme: ModuleType, page: Path, transcripts: int) -> None:
     """All blocks in order, as a reader makes them; only durations and the search's choice among mirrored cases vary."""
     text = page.read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ def certified_ratio(verdict: Verdict) -> float | None:
     if not (decided and verdict.certified and verdict.sides):
         return None
     with ctx.workprec(PRECISION):
-        left, bound = (_number(side) for side in verdict.sides)
+        left, bound = (as_number(side) for side in verdict.sides)
         if bound > 0:
             return _rounded_down(left / bound)
         if verdict.outcome is Outcome.VIOLATED:
@@ -37,8 +37,8 @@ def certified_ratio(verdict: Verdict) -> float | None:
         return None
 
 
-def _number(side: Any) -> Any:
-    """A rational as it is; anything else as a ball."""
+def as_number(side: Any) -> Any:
+    """One side of a verdict: a rational as it is, anything else as a ball."""
     if hasattr(side, "rad") and not isinstance(side, arb):  # an enclosure
         return arb(float(side.mid), float(side.rad))
     return side if isinstance(side, fmpq | arb) else arb(side)

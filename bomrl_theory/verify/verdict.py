@@ -8,7 +8,7 @@ proved" is never "true". A verdict reached in float64 alone says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -178,6 +178,10 @@ def judge(
             try:
                 attempt = _Attempt.make(theorem, measured)
             except SingularSystem:
+                continue
+            except ZeroDivisionError:  # exact numbers notice; enclosures and balls become infinite
+                for index in left_open:
+                    verdicts[index] = replace(verdicts[index], reason="a side or an assumption divides by zero")
                 continue
             places = range(len(left_open)) if theorem.separable else left_open
             for place, index in zip(places, left_open, strict=True):
