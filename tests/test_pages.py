@@ -1,4 +1,4 @@
-"""README, tutorial and the page on regressions: every file, edit, command and output on them, made again in an empty directory."""
+"""README, tutorial, page on regressions: every file, edit, command and output, made again in an empty directory."""
 
 from __future__ import annotations
 
