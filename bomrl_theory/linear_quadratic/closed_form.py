@@ -1,9 +1,10 @@
 """Closed forms of linear-quadratic control with linear-Gaussian policies, batched over tasks (THEORY section 10).
 
-The same code runs on NumPy arrays and on torch tensors of any dtype and device, and is differentiable there:
+The same code runs on NumPy arrays, on object arrays of balls, where every result is an enclosure (but for
+:func:`optimum` and :func:`spectral_radius`: see :mod:`bomrl_theory.linear_quadratic.enclose`), and on torch tensors of
+any dtype and device, where it is differentiable:
 ``d J(pi+) / d(K, Sigma)`` through :func:`evaluate`, :func:`adapt` and :func:`evaluate` again comes from autograd.
-Quadratic functions ``x'Mx + c`` of the state are pairs (M [T, n, n], c [T]). Floats carry no guarantee:
-:mod:`bomrl_theory.linear_quadratic.enclose` has the enclosures.
+Quadratic functions ``x'Mx + c`` of the state are pairs (M [T, n, n], c [T]).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bomrl_theory.linear_quadratic import balls
 from bomrl_theory.linear_quadratic.model import Model, namespace
 
 DOUBLINGS = 64
@@ -59,9 +61,15 @@ def spectral_radius(model: Model, K: Any) -> Any:
     return xp.where(usable, model.gamma**0.5 * xp.amax(xp.abs(xp.linalg.eigvals(F)), -1), float("nan"))
 
 
-def lyapunov(F: Any, M: Any, gamma: float) -> Any:
-    """P [T, n, n] with ``P = M + gamma F'P F``, by doubling (Smith 1968); NaN where ``sqrt(gamma) rho(F) >= 1``."""
+def lyapunov(F: Any, M: Any, gamma: Any) -> Any:
+    """P [T, n, n] with ``P = M + gamma F'P F``, by doubling (Smith 1968); NaN where ``sqrt(gamma) rho(F) >= 1``.
+
+    Raises:
+        SingularSystem: in balls, where that is not certainly below 1.
+    """
     xp = namespace(F)
+    if xp is balls:
+        return balls.lyapunov(F, M, gamma)
     P, F = M, gamma**0.5 * F
     size = xp.amax(xp.abs(F), (-2, -1))
     with np.errstate(all="ignore"):
@@ -186,12 +194,12 @@ def lyapunov_step(model: Model, K: Any, P: Any) -> Any:
     return model.R_x + K.mT @ model.R_u @ K + model.gamma * F.mT @ P @ F
 
 
-def adapt(phi: Evaluation, lam: float) -> tuple[Any, Any]:
+def adapt(phi: Evaluation, lam: Any) -> tuple[Any, Any]:
     """Alg^(2): K+ [T, m, n] and Sigma+ [T, m, m], the maximiser of ``<pi, Q^phi> - lambda KL(pi || phi)``."""
     return adapted(phi.K, phi.Sigma, phi.H_ux, phi.H_uu, lam)
 
 
-def adapted(K: Any, Sigma: Any, H_ux: Any, H_uu: Any, lam: float) -> tuple[Any, Any]:
+def adapted(K: Any, Sigma: Any, H_ux: Any, H_uu: Any, lam: Any) -> tuple[Any, Any]:
     """As :func:`adapt`, for any estimate of ``H_ux`` and ``H_uu``; the precision must be positive definite."""
     xp = namespace(H_uu)
     precision = xp.linalg.inv(Sigma)
@@ -209,7 +217,7 @@ def divergence(K: Any, Sigma: Any, K_phi: Any, Sigma_phi: Any) -> Quadratic:
     return Quadratic(difference.mT @ precision @ difference / 2, constant)
 
 
-def comparator_error(phi: Evaluation, best: Optimum, lam: float) -> Quadratic:
+def comparator_error(phi: Evaluation, best: Optimum, lam: Any) -> Quadratic:
     """``e_2(x) = tr(H_uu Sigma+) + lambda KL(N(-K*x, Sigma+) || N(-Kx, Sigma))`` (THEORY section 10)."""
     _, Sigma = adapt(phi, lam)
     M, c = divergence(best.K, Sigma, phi.K, phi.Sigma)
@@ -222,14 +230,14 @@ def ahead(model: Model, K: Any, function: Quadratic) -> Quadratic:
     return Quadratic(F.mT @ function.M @ F, function.c + trace(function.M, model.W))
 
 
-def contraction_bound(model: Model, phi: Evaluation, best: Optimum, lam: float) -> Any:
+def contraction_bound(model: Model, phi: Evaluation, best: Optimum, lam: Any) -> Any:
     """THEORY section 2: ``E_rho [gamma E_{x'|x,pi*}(V* - V^phi)(x') + e_2(x)]`` [T], never below ``J* - J(pi+)``."""
     difference = phi.cost.plus(best.cost, -1.0)
     total = comparator_error(phi, best, lam).plus(ahead(model, best.K, difference), model.gamma)
     return total.mean(model.start_moment)
 
 
-def shortfall(phi: Evaluation, K: Any, Sigma: Any, lam: float) -> Quadratic:
+def shortfall(phi: Evaluation, K: Any, Sigma: Any, lam: Any) -> Quadratic:
     """``b(x)``: what ``u ~ N(-Kx, Sigma)`` lacks at x of the maximum of Alg^(2)'s exact objective.
 
     By the three-point identity it is ``lambda KL(N(-Kx, Sigma) || pi+(x))`` with the exact maximiser pi+.
@@ -238,7 +246,7 @@ def shortfall(phi: Evaluation, K: Any, Sigma: Any, lam: float) -> Quadratic:
     return Quadratic(lam * M, lam * c)
 
 
-def inexact_bound(model: Model, phi: Evaluation, best: Optimum, K: Any, Sigma: Any, lam: float) -> Any:
+def inexact_bound(model: Model, phi: Evaluation, best: Optimum, K: Any, Sigma: Any, lam: Any) -> Any:
     """Section 2's bound for any ``u ~ N(-Kx, Sigma)`` in place of pi+: add b where it goes (THEORY section 6), [T].
 
     ``E_rho [gamma P*(V* - V^phi) + e_2 + sum_{t>=0} gamma^t P_pi^t b]``; NaN where
@@ -267,7 +275,7 @@ class Adaptation:
     bound: Any
 
 
-def adaptation(model: Model, K: Any, Sigma: Any, lam: float, best: Optimum | None = None) -> Adaptation:
+def adaptation(model: Model, K: Any, Sigma: Any, lam: Any, best: Optimum | None = None) -> Adaptation:
     """One exact Alg^(2) step from ``u ~ N(-Kx, Sigma)`` on every task."""
     best = best or optimum(model)
     phi = evaluate(model, K, Sigma)
@@ -276,7 +284,7 @@ def adaptation(model: Model, K: Any, Sigma: Any, lam: float, best: Optimum | Non
     return Adaptation(phi, plus, best, best.J - plus.J, best.J - phi.J, bound)
 
 
-def adaptation_steps(model: Model, K: Any, Sigma: Any, lam: float, steps: int) -> tuple[list[Evaluation], Any]:
+def adaptation_steps(model: Model, K: Any, Sigma: Any, lam: Any, steps: int) -> tuple[list[Evaluation], Any]:
     """K steps of collecting and solving (THEORY section 2): evaluations [K+1], phi first, and their bound [T].
 
     The bound is ``E_rho [(gamma P*)^K (V* - V^phi) + sum_j (gamma P*)^j e^(K-1-j)]``.

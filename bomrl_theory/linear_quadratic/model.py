@@ -1,4 +1,4 @@
-"""The matrices of a linear-quadratic family as arrays of NumPy or of torch, which the closed forms run on."""
+"""The matrices of a linear-quadratic family as arrays of NumPy, of torch or of balls, which the closed forms run on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from bomrl_theory.linear_quadratic import balls
+
 
 def namespace(x: Any) -> Any:
-    """The package whose array ``x`` is: ``numpy`` or ``torch``; nothing is imported."""
+    """The package of the array ``x``: NumPy, torch, or :mod:`balls` for an object array; nothing is imported."""
+    if isinstance(x, np.ndarray):
+        return balls if x.dtype == object else np
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
@@ -29,7 +35,7 @@ class Model:
     W: Any
     R_x: Any
     R_u: Any
-    gamma: float
+    gamma: Any
     mu0: Any
     S0: Any
     weights: Any
@@ -37,6 +43,11 @@ class Model:
     @property
     def tasks(self) -> int:
         return self.A.shape[0]
+
+    @property
+    def w(self) -> Any:
+        """The weights, as models of every setting call them."""
+        return self.weights
 
     @property
     def start_moment(self) -> Any:
