@@ -118,7 +118,8 @@ def _guarded(function: Callable[[], arb_mat]) -> arb_mat:
 
 
 def _matrix(x: Shaped[Array, "n k"]) -> arb_mat:
-    return arb_mat(*x.shape, [arb(entry) for entry in x.flat])
+    rows, columns = x.shape
+    return arb_mat(rows, columns, [arb(entry) for entry in x.flat])
 
 
 def _array(x: arb_mat, rows: int, columns: int) -> Array:

@@ -30,7 +30,7 @@ def random_family(
     states: int | None = None,
     actions: int | None = None,
     gamma: Fraction | None = None,
-    name: str = "random linear-quadratic",
+    name: str | None = None,
 ) -> LinearQuadraticFamily:
     """A family around one plant: spectral radius of A up to 1.2, costs and noise over two orders of magnitude.
 
@@ -44,6 +44,7 @@ def random_family(
     if varying is not None and varying not in kinds:
         raise InvalidTask(f"varying = {varying!r}; choose one of {', '.join(kinds)}")
     kind = varying or kinds[rng.integers(len(kinds))]
+    name = name or f"linear-quadratic {kind}"
     T = tasks or int(rng.integers(1, LARGEST_TASKS + 1))
     n = states or int(rng.integers(1, LARGEST_STATES + 1))
     m = actions or int(rng.integers(1, LARGEST_ACTIONS + 1))

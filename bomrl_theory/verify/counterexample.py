@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from bomrl_theory.numbers import Array
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen
 from bomrl_theory.verify.search import Search, Settings, scores
@@ -35,12 +35,13 @@ TRIED = 8
 STARTS, SECONDS = 4, 5.0
 
 
-def smallest_counterexample(theorem: Theorem, case: Case, verdict: Verdict) -> tuple[Case, Verdict]:
+def smallest_counterexample(theorem: Theorem, case: AnyCase, verdict: Verdict) -> tuple[AnyCase, Verdict]:
     """The smallest certified counterexample found from a violated case, and its verdict.
 
-    A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is.
+    A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is; and so is a case of
+    another setting than finite MDPs.
     """
-    if not verdict.certified:
+    if not verdict.certified or not isinstance(case, Case):
         return case, verdict
     found = _shrunk(theorem, case)
     found = min((found, *_round_cases(theorem, found)), key=complexity)
