@@ -63,8 +63,8 @@ THEOREM = Theorem(
     left=gap.symbol,
     bound=gamma.symbol * D_rho.symbol + h.symbol + lam.symbol * KL_q.symbol,
     constants=(gap, gamma, D_rho, h, lam, KL_q),
-    witness=lambda: LinearQuadraticCase.new(scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**20),
-    tightness=0.999998,
+    witness=lambda: LinearQuadraticCase.new(scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**30),
+    tightness=0.999999998,
     proof="proofs/contraction_linear_quadratic.md",
     notes=(
         "Linear dynamics, quadratic costs, Gaussian policies: continuous states and actions, and everything in closed "

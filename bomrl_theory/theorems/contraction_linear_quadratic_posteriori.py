@@ -35,8 +35,8 @@ THEOREM = Theorem(
     left=gap.symbol,
     bound=gamma.symbol * D_rho.symbol + e_rho.symbol,
     constants=(gap, gamma, D_rho, e_rho),
-    witness=lambda: LinearQuadraticCase.new(scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**20),
-    tightness=0.999998,
+    witness=lambda: LinearQuadraticCase.new(scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**30),
+    tightness=0.999999998,
     proof="proofs/contraction_linear_quadratic_posteriori.md",
     notes="The exact maximum of the inner objective in place of a comparator's value: the smallest error there is.",
     derivations=(

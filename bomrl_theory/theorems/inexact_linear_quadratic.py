@@ -40,7 +40,7 @@ THEOREM = Theorem(
     witness=lambda: LinearQuadraticCase.new(
         scalar_task(gamma="1/2"), scalar_policy(0, 1), "1/16777216", adapted=task_policy(0, 2**30)
     ),
-    tightness=0.999999,
+    tightness=0.9999999,
     proof="proofs/inexact_linear_quadratic.md",
     notes=(
         "pi+ is any linear-Gaussian policy that stabilises the task: adapted on a sampled critic, by finitely many "
@@ -54,7 +54,7 @@ THEOREM = Theorem(
     ),
     probes=(
         lambda: LinearQuadraticCase.new(
-            scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**20, adapted=task_policy(0, 1 - 2**-19)
+            scalar_task(gamma="1/2"), scalar_policy(0, 1), 2**30, adapted=task_policy(0, 1 - 2**-29)
         ),
         lambda: LinearQuadraticCase.new(
             scalar_task(gamma=0, x=2**20), scalar_policy(1, 1), 2, adapted=task_policy(0.5, 0.5)
