@@ -1,9 +1,9 @@
 """Judge every registered theorem on at least a thousand cases and keep the counts with the package.
 
 Named families under fixed and drawn meta-policies come first, each kind up to a quota, then random families until
-a theorem has its thousand cases in scope. Theorems about linear-quadratic control are judged on random families of that
-kind, which are told apart by what differs between their tasks. Each part is drawn from its own stream and in a fixed order, so a run that
-was cut goes on where it was, and a theorem's row does not depend on which others are judged beside it.
+a theorem has its thousand cases in scope. Theorems about linear-quadratic control are judged on random families of
+that kind, told apart by what differs between their tasks. Each part is drawn from its own stream and in a fixed order,
+so a run that was cut goes on where it was, and a theorem's row does not depend on which others are judged beside it.
 
     python experiments/evidence.py
     python experiments/evidence.py coverage no_adaptation   # the other rows stay as they are

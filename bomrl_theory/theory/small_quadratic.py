@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from bomrl_theory.linear_quadratic.policy import GaussianPolicy
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 
+Real: TypeAlias = float | int
+
 
 def scalar_task(
-    A: float = 0, B: float = 0, *, W: float = 0, R_x: float = 0, R_u: float = 1, gamma: Any = "1/2", x: float = 0
+    A: Real = 0, B: Real = 0, *, W: Real = 0, R_x: Real = 0, R_u: Real = 1, gamma: Any = "1/2", x: Real = 0
 ) -> LinearQuadraticFamily:
     """``x' = A x + B u + w`` with cost ``R_x x^2 + R_u u^2``, started in the state x."""
     return LinearQuadraticFamily.new(
@@ -17,11 +19,11 @@ def scalar_task(
     )
 
 
-def scalar_policy(K: float, Sigma: float) -> GaussianPolicy:
+def scalar_policy(K: Real, Sigma: Real) -> GaussianPolicy:
     """``u ~ N(-K x, Sigma)``."""
     return GaussianPolicy.new([[K]], [[Sigma]])
 
 
-def task_policy(K: float, Sigma: float) -> GaussianPolicy:
+def task_policy(K: Real, Sigma: Real) -> GaussianPolicy:
     """The same as the adapted policy of a single task."""
     return GaussianPolicy.new([[[K]]], [[[Sigma]]])
