@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -417,3 +418,14 @@ def test_a_broken_claim_is_saved_and_replayed(bomrl: Bomrl, tmp_path: Path) -> N
     assert "meta-policy: K = [[0.0]]" in out
     (path,) = (tmp_path / "counterexamples").glob("*.json")
     assert bomrl("verify", "mine.py", "--replay", str(path))[0] == 1
+
+
+def test_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python blocks of docs/linear_quadratic.md, in order: everything in them holds."""
+    text = (Path(__file__).parents[1] / "docs" / "linear_quadratic.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        exec(block, names)
+    assert capsys.readouterr().out.count("HOLDS") == 4
+    assert np.all((names["found"].gap > 0) & (names["found"].gap < names["found"].gap_phi))
+    assert names["verdict"].ratio > 0
