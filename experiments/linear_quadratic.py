@@ -154,9 +154,9 @@ def text(command: str, families: int, tallies: dict[str, dict[str, Any]], cut: l
             for found in cut
         ),
         "",
-        "Of the two terms with λ the a priori form's divergence is the loose one: noticed only from a quarter on "
-        "(results/mutations), because its comparator aims at the optimal action, however far it is. The a posteriori "
-        "form has no such term.",
+        "The divergence is the loose term of the a priori form: on witness and probes it is noticed only below a "
+        "quarter of itself (results/mutations), as the comparator aims at the optimal action, however far that is. "
+        "The a posteriori form has no such term.",
         "",
         "verdicts.csv.gz has every verdict, summary.json the counts by what differs between the tasks.",
         "",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import importlib.util
 import json
 import pickle
 import re
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
+from click.testing import CliRunner
 from flint import arb, fmpq, fmpq_mat
 from helpers import Bomrl, encloses, fraction, radius
 from hypothesis import given
@@ -34,6 +40,7 @@ from bomrl_theory.verify.casefile import load_case, save_case
 from bomrl_theory.verify.quadratic_cases import quadratic_cases
 from bomrl_theory.verify.run import Plan, draws_of, settings_of, verify
 from bomrl_theory.verify.search import Search
+from bomrl_theory.verify.tightness import best_certified
 from bomrl_theory.verify.verdict import Outcome, judge
 from bomrl_theory.verify.work import _message, jobs
 
@@ -429,3 +436,64 @@ def test_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("HOLDS") == 4
     assert np.all((names["found"].gap > 0) & (names["found"].gap < names["found"].gap_phi))
     assert names["verdict"].ratio > 0
+
+
+# --- the experiment ---------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    """experiments/linear_quadratic.py."""
+    spec = importlib.util.spec_from_file_location("linear_quadratic", ROOT / "experiments" / "linear_quadratic.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_experiment_writes_its_folder(script: ModuleType, tmp_path: Path) -> None:
+    result = CliRunner().invoke(script.main, ["--families", "2", "--seed", "7", "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    rows = list(csv.DictReader(gzip.decompress((tmp_path / "verdicts.csv.gz").read_bytes()).decode().splitlines()))
+    assert set(summary["theorems"]) == {theorem.id for theorem in THEOREMS}
+    assert len(rows) == sum(sum(x["verdicts"].values()) for x in summary["theorems"].values())
+    assert "--families 2 --seed 7" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_published_results_are_about_the_registry_and_hold() -> None:
+    """A thousand families, all certified; every smaller bound is caught; nobody's ratio is rounded up."""
+    summary = json.loads((ROOT / "results" / "linear_quadratic" / "summary.json").read_text(encoding="utf-8"))
+    assert set(summary["theorems"]) == {theorem.id for theorem in THEOREMS}
+    for theorem in THEOREMS:
+        row = summary["theorems"][theorem.id]
+        assert row["families"] == 1000
+        assert set(row["verdicts"]) == {"HOLDS"}
+        assert row["certified"] == row["verdicts"]["HOLDS"]
+        known = [theorem.witness(), *(make() for make in theorem.probes)]
+        assert row["best_known"] == max(best_certified(theorem, case) or 0 for case in known)
+        assert 0.99 < row["max_ratio"] <= row["best_known"] < 1
+    assert all(row["violated_on"] for row in summary["mutations"])
+
+
+def test_published_verdicts_are_decided_again(script: ModuleType) -> None:
+    """The first families of the table, drawn and judged anew."""
+    path = ROOT / "results" / "linear_quadratic" / "verdicts.csv.gz"
+    recorded = csv.DictReader(gzip.decompress(path.read_bytes()).decode().splitlines())
+    again = [
+        dict(zip(script.COLUMNS, script.row(case, verdict), strict=True))
+        for case in quadratic_cases(np.random.SeedSequence(0), 3)
+        for theorem in THEOREMS
+        if theorem.covers(case)
+        for verdict in judge(theorem, case)
+    ]
+    assert len(again) > 10
+    for row, now in zip(recorded, again, strict=False):
+        assert (row["theorem"], row["family"], row["lambda"]) == (now["theorem"], now["family"], str(now["lambda"]))
+        assert (row["task"], row["outcome"]) == (str(now["task"]), now["outcome"])
+        for side in ("left", "bound"):
+            assert float(row[side]) == pytest.approx(now[side], rel=1e-9)

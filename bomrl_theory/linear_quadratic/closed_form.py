@@ -32,7 +32,7 @@ class Quadratic(NamedTuple):
         """The expectation [T] over states with ``E x x' = moment`` [T, n, n]."""
         return trace(self.M, moment) + self.c
 
-    def plus(self, other: Quadratic, factor: float = 1.0) -> Quadratic:
+    def plus(self, other: Quadratic, factor: Any = 1) -> Quadratic:
         """``self + factor * other``."""
         return Quadratic(self.M + factor * other.M, self.c + factor * other.c)
 
