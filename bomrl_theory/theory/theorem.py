@@ -72,7 +72,7 @@ class Assumption:
     name: str
     statement: str
     margin: Expr
-    broken: Callable[[], AnyCase] | None = None
+    broken: Callable[[], Any] | None = None
     needed: bool = True
 
 
@@ -129,7 +129,7 @@ class Theorem:
     left: Expr
     bound: Expr
     constants: tuple[Constant, ...]
-    witness: Callable[[], AnyCase]
+    witness: Callable[[], Any]
     tightness: float
     relation: Literal["<=", "=="] = "<="
     assumptions: tuple[Assumption, ...] = ()
@@ -139,7 +139,7 @@ class Theorem:
     topic: str = "yours"
     derivations: tuple[Derivation, ...] = ()
     draws: tuple[Draw, ...] = ()
-    probes: tuple[Callable[[], AnyCase], ...] = ()
+    probes: tuple[Callable[[], Any], ...] = ()
     setting: Setting = "tabular"
 
     def __post_init__(self) -> None:

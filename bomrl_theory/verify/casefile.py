@@ -124,7 +124,7 @@ def _text(case: AnyCase, verdict: Verdict) -> str:
     return json.dumps(case_mapping(case, verdict), indent=1) + "\n"
 
 
-def load_case(path: Path) -> tuple[str, AnyCase]:
+def load_case(path: Path) -> tuple[str, Any]:
     """The theorem's id and the case of a case file.
 
     Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ TRIED = 8
 STARTS, SECONDS = 4, 5.0
 
 
-def smallest_counterexample(theorem: Theorem, case: AnyCase, verdict: Verdict) -> tuple[AnyCase, Verdict]:
+def smallest_counterexample(theorem: Theorem, case: AnyCase, verdict: Verdict) -> tuple[Any, Verdict]:
     """The smallest certified counterexample found from a violated case, and its verdict.
 
     A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is; and so is a case of

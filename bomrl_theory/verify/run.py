@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +51,9 @@ class TheoremResult:
     """What a run found out about one theorem."""
 
     theorem: Theorem
-    records: list[tuple[AnyCase, Verdict]] = field(default_factory=list)
+    records: list[tuple[Any, Verdict]] = field(default_factory=list)
     seconds: float = 0.0
-    _shrunk: tuple[AnyCase, tuple[AnyCase, Verdict]] | None = field(default=None, init=False, repr=False)
+    _shrunk: tuple[Any, tuple[Any, Verdict]] | None = field(default=None, init=False, repr=False)
     """What :attr:`counterexample` started from, and found: shrinking takes a second."""
 
     @property
@@ -60,13 +61,13 @@ class TheoremResult:
         return [verdict for _, verdict in self.records]
 
     @property
-    def smallest_violated(self) -> tuple[AnyCase, Verdict] | None:
+    def smallest_violated(self) -> tuple[Any, Verdict] | None:
         """The violated case with the fewest tasks, states and actions; the first of equals."""
         violated = (record for record in self.records if record[1].outcome is Outcome.VIOLATED)
         return min(violated, key=lambda record: size(record[0]), default=None)
 
     @property
-    def counterexample(self) -> tuple[AnyCase, Verdict] | None:
+    def counterexample(self) -> tuple[Any, Verdict] | None:
         """The smallest violated case, shrunk to the smallest counterexample that can be found from it."""
         record = self.smallest_violated
         if record is None:
@@ -245,7 +246,7 @@ class Plan:
         tabular = len(DEFAULT_FAMILIES) * (fixed + further) + self.drawn * each
         return ("tabular" in self.settings) * tabular + self.quadratic * CASES_A_FAMILY
 
-    def generate(self) -> Iterator[AnyCase]:
+    def generate(self) -> Iterator[Any]:
         """The cases, family by family; memoised values of a finished family are dropped."""
         if self.families or "tabular" in self.settings:
             yield from self._tabular()
@@ -280,7 +281,7 @@ def verify(
     theorems: Sequence[Theorem],
     cases: Iterable[AnyCase],
     *,
-    on_case: Callable[[AnyCase], None] = lambda case: None,
+    on_case: Callable[[Any], None] = lambda case: None,
     on_verdicts: OnVerdicts = ignore,
     sparing: bool = False,
     workers: Workers | None = None,

@@ -45,7 +45,7 @@ class Tightness:
     seconds: float
     seed: int
 
-    def found(self) -> AnyCase | None:
+    def found(self) -> Any:
         """The case that the search found."""
         if self.case is None:
             return None
