@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.meta.run_directory import RunDirectory
     from bomrl_theory.meta.train import Training
     from bomrl_theory.numbers import Array
-    from bomrl_theory.theory.case import Case
+    from bomrl_theory.theory.case import AnyCase
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.admissible import Admissible
     from bomrl_theory.verify.check import CheckResult
@@ -698,11 +698,13 @@ def constants(theorem: str, cases: int, seed: int, as_json: bool) -> None:
 
     from bomrl_theory.theory.registry import theorem_named
     from bomrl_theory.verify.admissible import admissible
+    from bomrl_theory.verify.quadratic_cases import quadratic_cases
     from bomrl_theory.verify.random_cases import random_cases
 
     _check_seed(seed)
-    chosen = theorem_named(theorem)
-    found = admissible(chosen, random_cases(np.random.SeedSequence(seed), cases, chosen.draws))
+    chosen, seeds = theorem_named(theorem), np.random.SeedSequence(seed)
+    tabular = chosen.setting == "tabular"
+    found = admissible(chosen, random_cases(seeds, cases, chosen.draws) if tabular else quadratic_cases(seeds, cases))
     if as_json:
         _print_json(_constants_json(found, cases, seed))
     else:
@@ -822,6 +824,7 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
         "bound_latex": sympy.latex(chosen.bound),
         "algorithms": list(chosen.algorithms),
         "scope": chosen.scope,
+        "setting": chosen.setting,
         "assumptions": [
             {"name": a.name, "statement": a.statement, "statement_text": plain_text(a.statement), "needed": a.needed}
             for a in chosen.assumptions
@@ -886,9 +889,9 @@ def _check_seed(seed: int) -> None:
 
 def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
     """The plan with its families already loaded, so that bad input is told before any work."""
-    from bomrl_theory.verify.run import Plan, draws_of
+    from bomrl_theory.verify.run import Plan, draws_of, settings_of
 
-    plan = Plan(families, cases, seed, draws_of(theorems))
+    plan = Plan(families, cases, seed, draws_of(theorems), settings_of(theorems))
     _ = plan.named
     return plan
 
@@ -939,6 +942,8 @@ def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
 
     with CertificateWriter(path, seed=seed) as writer:
         yield writer.write
+    if writer.left_out:
+        click.echo(f"{path}: without {writer.left_out} verdicts on cases that are no finite MDPs", err=True)
 
 
 @contextmanager
@@ -1083,11 +1088,14 @@ def _relations(theorems: list[Theorem], cases: int, seed: int) -> list[Relation]
     import numpy as np
 
     from bomrl_theory.verify.order import relations
+    from bomrl_theory.verify.quadratic_cases import quadratic_cases
     from bomrl_theory.verify.random_cases import random_cases
-    from bomrl_theory.verify.run import draws_of, verify
+    from bomrl_theory.verify.run import draws_of, settings_of, verify
 
     known = [make() for theorem in theorems for make in (theorem.witness, *theorem.probes)]
-    drawn = random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems))
+    drawn: list[Any] = list(random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems)))
+    if "linear-quadratic" in settings_of(theorems):
+        drawn += quadratic_cases(np.random.SeedSequence(seed, spawn_key=(2,)), cases)
     with _progress("comparing", cases) as advance:
         seen: set[str] = set()
 
@@ -1276,7 +1284,7 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path], own: Mapping[str, s
     console.print(f"decided by: {shares}", highlight=False)
 
 
-def _print_case(case: Case, verdict: Verdict) -> None:
+def _print_case(case: AnyCase, verdict: Verdict) -> None:
     """The exact numbers of a case, and both sides."""
     from bomrl_theory.verify.readable import exact_lines
 
@@ -1613,7 +1621,7 @@ def _print_theorem(details: dict[str, Any]) -> None:
     line("topic", details["topic"])
     line("states", details["statement_text"])
     line("evaluates", details["claim_text"])
-    line("about", f"each {details['scope']}; {', '.join(details['algorithms'])}")
+    line("about", f"each {details['scope']}; {', '.join(details['algorithms'])}; {details['setting']} tasks")
     for assumption in details["assumptions"]:
         known = "" if assumption["needed"] else " (no case is known where it matters)"
         line("assumes", f"{assumption['name']}: {assumption['statement_text']}{known}")

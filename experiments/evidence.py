@@ -1,8 +1,9 @@
 """Judge every registered theorem on at least a thousand cases and keep the counts with the package.
 
 Named families under fixed and drawn meta-policies come first, each kind up to a quota, then random families until
-a theorem has its thousand cases in scope. Each part is drawn from its own stream and in a fixed order, so a run that
-was cut goes on where it was, and a theorem's row does not depend on which others are judged beside it.
+a theorem has its thousand cases in scope. Theorems about linear-quadratic control are judged on random families of
+that kind, told apart by what differs between their tasks. Each part is drawn from its own stream and in a fixed order,
+so a run that was cut goes on where it was, and a theorem's row does not depend on which others are judged beside it.
 
     python experiments/evidence.py
     python experiments/evidence.py coverage no_adaptation   # the other rows stay as they are
@@ -11,7 +12,7 @@ was cut goes on where it was, and a theorem's row does not depend on which other
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from rich.progress import track
 
 from bomrl_theory.cli import run
 from bomrl_theory.tasks.files import replacing
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Setting
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.verify.evidence import CASES, FILE, Evidence, kind_of
+from bomrl_theory.verify.quadratic_cases import quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
-from bomrl_theory.verify.run import Plan, draws_of
+from bomrl_theory.verify.run import Plan, draws_of, settings_of
 from bomrl_theory.verify.verdict import Views, judge
 
 OUTPUT = Path(__file__).resolve().parent.parent / "bomrl_theory" / "theorems" / FILE
@@ -50,18 +52,27 @@ CHUNK = 50
 """Random families in a part."""
 
 Part = tuple[str, int]
-"""A named family and its draws, or "random" and the number of a chunk."""
+"""A named family and its draws, or "random" or "linear-quadratic" and the number of a chunk."""
 
 
-def parts(chunks: int) -> list[Part]:
+def parts(chunks: int, settings: Collection[Setting]) -> list[Part]:
     """In the order in which they are judged."""
-    return [*NAMED.items(), *(("random", k) for k in range(chunks))]
+    quadratic = [("linear-quadratic", k) for k in range(chunks)] if "linear-quadratic" in settings else []
+    tabular = [*NAMED.items(), *(("random", k) for k in range(chunks))] if "tabular" in settings else []
+    return quadratic + tabular
 
 
-def cases_of(part: Part, seed: int) -> Iterator[Case]:
+def setting_of(part: Part) -> Setting:
+    """The setting of a part's cases."""
+    return "linear-quadratic" if part[0] == "linear-quadratic" else "tabular"
+
+
+def cases_of(part: Part, seed: int) -> Iterator[AnyCase]:
     """The cases of one part, under the draws of the whole registry."""
     name, number = part
     draws = draws_of(registry().values())
+    if name == "linear-quadratic":
+        return quadratic_cases(np.random.SeedSequence(seed, spawn_key=(3, number)), CHUNK)
     if name == "random":
         return random_cases(np.random.SeedSequence(seed, spawn_key=(2, number)), CHUNK, draws)
     return Plan((name,), number, seed, draws).generate()
@@ -69,6 +80,8 @@ def cases_of(part: Part, seed: int) -> Iterator[Case]:
 
 def wanted(evidence: Evidence, kind: str) -> bool:
     """Whether a theorem is to be judged on more cases of this kind."""
+    if kind.startswith("linear-quadratic"):
+        return evidence.cases < CASES
     if kind == "random":
         return evidence.cases < CASES or evidence.families[kind] < RANDOM
     return evidence.families[kind] < A_KIND
@@ -76,9 +89,10 @@ def wanted(evidence: Evidence, kind: str) -> bool:
 
 def judge_part(part: Part, seed: int, rows: dict[str, Evidence]) -> None:
     """Add what one part says about every theorem that still wants cases."""
+    spoken_of = {name: row for name, row in rows.items() if theorem_named(name).setting == setting_of(part)}
     for case in cases_of(part, seed):
         kind = kind_of(case)
-        left = [name for name, evidence in rows.items() if wanted(evidence, kind)]
+        left = [name for name, evidence in spoken_of.items() if wanted(evidence, kind)]
         if not left:
             return
         views: Views = {}
@@ -104,12 +118,13 @@ def main(theorems: tuple[str, ...], chunks: int, seed: int, output: Path) -> Non
         saved = json.loads(unfinished.read_text(encoding="utf-8"))
         if saved["run"] == run:
             done, rows = saved["done"], {name: Evidence.from_json(row) for name, row in saved["theorems"].items()}
-    todo = parts(chunks)[done:]
+    todo = parts(chunks, settings_of(map(theorem_named, names)))[done:]
     for part in track(todo, description="judging", console=Console(stderr=True)):
         judge_part(part, seed, rows)
         done += 1
         _write(unfinished, {"run": run, "done": done, "theorems": _as_json(rows)})
-        if not any(wanted(evidence, "random") for evidence in rows.values()):
+        tabular = [evidence for name, evidence in rows.items() if theorem_named(name).setting == "tabular"]
+        if tabular and not any(wanted(evidence, "random") for evidence in tabular):
             break  # for every theorem: named families come first
     for name, evidence in rows.items():
         click.echo(

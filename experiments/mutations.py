@@ -27,6 +27,7 @@ from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import case_mapping
 from bomrl_theory.verify.mutation import Finding, Site, best_ratio, examine
+from bomrl_theory.verify.quadratic_cases import quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Outcome, judge
 
@@ -88,7 +89,9 @@ def main(names: tuple[str, ...], families: int, seed: int, output: Path) -> None
     former = json.loads(path.read_text(encoding="utf-8"))["theorems"] if names and path.exists() else {}
     chosen = [theorem_named(name) for name in names] or [t for t in registry().values() if examined(t)]
     for theorem in chosen:
-        corpus = random_cases(np.random.SeedSequence(seed), families, theorem.draws)
+        seeds = np.random.SeedSequence(seed)
+        tabular = theorem.setting == "tabular"
+        corpus = random_cases(seeds, families, theorem.draws) if tabular else quadratic_cases(seeds, families)
         former[theorem.id] = record(theorem, list(examine(theorem, corpus)))
         outcomes = [row["outcome"] for row in former[theorem.id]["sites"]]
         counts = ", ".join(f"{outcomes.count(o)} {o}" for o in ("caught", "weak", "unnoticed"))

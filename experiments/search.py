@@ -2,6 +2,7 @@
 
 Searches every theorem from random starts (and, for half of the starts, around the best so far), decides the best
 case exactly, and keeps the larger of its ratio and those of the theorem's own witness and probes with the package.
+Theorems about other tasks than finite MDPs are not searched: theirs is the ratio of the witness and the probes.
 Rows that are current are left as they are, so a run that was cut goes on where it was.
 
     python experiments/search.py                             # what is missing or no longer current
@@ -22,7 +23,7 @@ from bomrl_theory.tasks.files import replacing
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.evidence import claim_of
-from bomrl_theory.verify.search import Search, Settings
+from bomrl_theory.verify.search import Found, Search, Settings
 from bomrl_theory.verify.tightness import FILE, Tightness, best_certified, plain_mapping
 
 OUTPUT = Path(__file__).resolve().parent.parent / "bomrl_theory" / "theorems" / FILE
@@ -57,11 +58,12 @@ def main(theorems: tuple[str, ...], seconds: float, seed: int, again: bool, outp
 
 def searched(theorem: Theorem, seconds: float, seed: int) -> Tightness:
     """The best of all sizes, beside the theorem's own cases."""
+    sizes = SIZES if theorem.setting == "tabular" else ()  # the search ranges over finite MDPs
     found = [
         Search(theorem, Settings(states=states, tasks=tasks, seconds=seconds / len(SIZES), seed=seed, variants=0)).run()
-        for states, tasks in SIZES
+        for states, tasks in sizes
     ]
-    best = max(found, key=lambda one: -math.inf if one.ratio is None else one.ratio)
+    best = max(found, key=lambda one: -math.inf if one.ratio is None else one.ratio, default=Found(theorem))
     known = {"witness": theorem.witness(), **{f"probe {k}": make() for k, make in enumerate(theorem.probes)}}
     ratios = {"search": best.ratio, **{name: best_certified(theorem, case) for name, case in known.items()}}
     finite = {name: ratio for name, ratio in ratios.items() if ratio is not None and math.isfinite(ratio)}

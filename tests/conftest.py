@@ -26,6 +26,7 @@ CHECKED = (
     "exact.solve",
     "exact.solved",
     "adapt",
+    "linear_quadratic",
     "meta",
     "theory",
     "verify",

@@ -15,6 +15,8 @@ from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Balls, Enclosure, Nu
 from bomrl_theory.tasks.catalogue import CATALOGUE, family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
+from bomrl_theory.theory.registry import registry
+from bomrl_theory.theory.theorem import Theorem
 
 Bomrl = Callable[..., tuple[int, str, str]]
 """Runs the command line in this process: exit code, stdout, stderr."""
@@ -26,6 +28,11 @@ GYMNASIUM = (
     "gymnasium:Taxi-v4",
 )
 FAMILIES = (*CATALOGUE, *GYMNASIUM)
+
+
+def tabular() -> list[Theorem]:
+    """The registered theorems about finite MDPs."""
+    return [theorem for theorem in registry().values() if theorem.setting == "tabular"]
 
 
 def drawn(spec: str, seed: int = 7) -> TaskFamily:

@@ -18,7 +18,9 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MDP
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.quadratic_cases import quadratic_cases
 
 LARGEST_STATES, LARGEST_ACTIONS, LARGEST_TASKS = 8, 4, 5
 
@@ -99,3 +101,11 @@ def cases(draw: st.DrawFn, algorithms: Sequence[str], *, steps: int = 1, **limit
         draw(LAMBDAS),
         steps=draw(st.integers(1, steps)),
     )
+
+
+def cases_of(theorem: Theorem, *, steps: int = 1) -> st.SearchStrategy[AnyCase]:
+    """Cases that a theorem speaks about; ``steps`` where it speaks about any number."""
+    if theorem.setting == "tabular":
+        return cases(theorem.algorithms, steps=theorem.steps or steps)
+    seeds = st.integers(0, 2**32 - 1).map(np.random.SeedSequence)
+    return seeds.map(lambda seed: next(case for case in quadratic_cases(seed, 1) if theorem.covers(case)))

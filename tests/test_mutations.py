@@ -17,15 +17,16 @@ import pytest
 import sympy as sp
 
 from bomrl_theory.numbers import FLOATS
-from bomrl_theory.tasks.files import from_mapping
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.constants import values
 from bomrl_theory.theory.expression import evaluate
-from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import registry
 from bomrl_theory.theory.terms import terms
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.views import view
+from bomrl_theory.verify.casefile import case_from_mapping
 from bomrl_theory.verify.mutation import JUST_BELOW, Site, best_ratio, examine, is_violated, sites
+from bomrl_theory.verify.quadratic_cases import quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Views
 
@@ -46,16 +47,14 @@ def entry(theorem: Theorem) -> dict[str, Any]:
     return recorded
 
 
-def place(theorem: Theorem, recorded: dict[str, Any], where: str) -> Case:
+def place(theorem: Theorem, recorded: dict[str, Any], where: str) -> AnyCase:
     """The witness, a probe, or a case of the record."""
     kind, _, number = where.partition(" ")
     if kind == "witness":
         return theorem.witness()
     if kind == "probe":
         return theorem.probes[int(number)]()
-    mapping = recorded["cases"][int(number)]
-    family = from_mapping(mapping["family"], name="recorded")
-    return Case.new(family, mapping["meta_policy"], mapping["algorithm"], mapping["lambda"], steps=mapping["steps"])
+    return case_from_mapping(recorded["cases"][int(number)], name="recorded")
 
 
 @every_bound
@@ -66,7 +65,7 @@ def test_recorded_mutations_are_noticed_today(theorem: Theorem) -> None:
     ratio = Fraction(best_ratio(theorem, known))
     assert float(ratio) == pytest.approx(recorded["best_ratio"], rel=1e-9)
     by_key = {site.key: site for site in sites(theorem)}
-    places: dict[str, tuple[Case, Views]] = {}
+    places: dict[str, tuple[AnyCase, Views]] = {}
     for row in recorded["sites"]:
         if row["outcome"] == "unnoticed":
             continue
@@ -104,10 +103,11 @@ def test_what_is_not_caught_is_listed_with_its_reason(theorem: Theorem) -> None:
 def test_terms_sum_to_the_bound(theorem: Theorem) -> None:
     """Taking a bound apart loses nothing and doubles nothing: compared in floats on the witness and random cases."""
     bound = sp.sympify(theorem.bound)
-    drawn = [case for case in random_cases(np.random.SeedSequence(2), 4) if theorem.covers(case)][:2]
+    seeds = np.random.SeedSequence(2)
+    drawn = [case for case in (*random_cases(seeds, 4), *quadratic_cases(seeds, 2)) if theorem.covers(case)][:2]
     for case in (theorem.witness(), *drawn):
         with FLOATS.activated():
-            measured = values(theorem.constants, Measured(case, FLOATS))
+            measured = values(theorem.constants, view(case, FLOATS))
             sizes = (case.family.tasks, case.family.states)
             apart = [evaluate(term, measured, FLOATS, sizes) for term in terms(bound)]
             whole = evaluate(bound, measured, FLOATS, sizes)

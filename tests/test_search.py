@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flint import fmpq
+from helpers import tabular
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.constants import D, R, gamma, gap, gap_phi, nu_phi, rho, w
 from bomrl_theory.theory.expression import over_states, over_tasks
-from bomrl_theory.theory.registry import registry, theorem_named
+from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.small import corridor, two_arms
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import load_case, write_case
@@ -30,7 +31,7 @@ from bomrl_theory.verify.search import Progress, Search, Settings, lambda_range,
 from bomrl_theory.verify.space import Space
 from bomrl_theory.verify.verdict import Outcome, Verdict, judge
 
-EVERY = [pytest.param(theorem, id=theorem.id) for theorem in registry().values()]
+EVERY = [pytest.param(theorem, id=theorem.id) for theorem in tabular()]
 
 
 def population(theorem: Theorem, *, size: int = 5, tasks: int = 2, seed: int = 0) -> Population:

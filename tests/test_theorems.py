@@ -8,18 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sympy as sp
 from hypothesis import given, note
 from hypothesis import strategies as st
-from strategies import cases
+from strategies import cases_of
 
 from bomrl_theory.adapt.adapt import algorithms
 from bomrl_theory.errors import InvalidTheorem, UnknownName
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.constants import gamma, gap, per_state
+from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.theorem import ADAPTING, TOPICS, Assumption, Derivation, Source, Theorem
@@ -36,7 +38,7 @@ every_theorem = pytest.mark.parametrize("theorem", THEOREMS)
 @given(data=st.data())
 def test_decided_and_not_violated_on_random_cases(theorem: Theorem, data: st.DataObject) -> None:
     """Small cases are always decided with certainty, and only refuted theorems are violated."""
-    case = data.draw(cases(theorem.algorithms, steps=3 if theorem.steps is None else theorem.steps))
+    case = data.draw(cases_of(theorem, steps=3))
     verdicts = judge(theorem, case)
     assert len(verdicts) == (case.family.tasks if theorem.scope == "task" else 1)
     for verdict in verdicts:
@@ -136,16 +138,31 @@ def test_other_algorithms_are_out_of_scope(theorem: Theorem) -> None:
     others = [algorithm for name, algorithm in algorithms().items() if name not in theorem.algorithms]
     assert others
     for algorithm in others:
-        verdicts = judge(theorem, replace(witness, algorithm=algorithm))
+        verdicts = judge(theorem, _changed(witness, algorithm=algorithm))
         assert {verdict.outcome for verdict in verdicts} == {Outcome.OUT_OF_SCOPE}
         assert all(theorem.algorithms[0] in verdict.reason for verdict in verdicts)
+
+
+@every_theorem
+def test_the_other_setting_is_out_of_scope(theorem: Theorem) -> None:
+    """A theorem about finite MDPs is silent on continuous control, and the other way round."""
+    other = next(t for t in registry().values() if t.setting != theorem.setting and t.algorithms == ("kl-posterior",))
+    for verdict in judge(theorem, other.witness()):
+        assert verdict.outcome is Outcome.OUT_OF_SCOPE
+        assert f"on {theorem.setting} tasks" in verdict.reason
+
+
+def _changed(case: AnyCase, **changes: Any) -> AnyCase:
+    """The case with other fields; both kinds of cases are dataclasses."""
+    assert isinstance(case, Case | LinearQuadraticCase)
+    return replace(case, **changes)
 
 
 @pytest.mark.parametrize("theorem", [t for t in registry().values() if t.steps is not None], ids=lambda t: t.id)
 def test_other_numbers_of_steps_are_out_of_scope(theorem: Theorem) -> None:
     """A one-step theorem says nothing about two steps."""
     assert theorem.steps is not None
-    case = replace(theorem.witness(), steps=theorem.steps + 1)
+    case = _changed(theorem.witness(), steps=theorem.steps + 1)
     assert {verdict.outcome for verdict in judge(theorem, case)} == {Outcome.OUT_OF_SCOPE}
 
 
@@ -182,7 +199,7 @@ def test_unknown_theorem_gets_suggestions() -> None:
 
 
 USER_FILE = """
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.constants import gamma, gap
 from bomrl_theory.theory.small import two_arms
 from bomrl_theory.theory.theorem import ADAPTING, TOPICS, Assumption, Derivation, Source, Theorem

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from helpers import drawn
+from helpers import drawn, tabular
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cases
@@ -22,7 +22,7 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.garnet import garnet
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.constants import scalar
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import registry, theorem_named
@@ -144,11 +144,12 @@ def uncertified(family: TaskFamily, **settings: Any) -> Optimum:
     return Optimum(optimal_policy(family, **settings).actions, ("float",) * family.tasks)
 
 
-@pytest.mark.parametrize("theorem", registry().values(), ids=lambda theorem: theorem.id)
+@pytest.mark.parametrize("theorem", tabular(), ids=lambda theorem: theorem.id)
 def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """Beyond the size of exact arithmetic every verdict says that it rests on floats."""
     monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
     case = theorem.witness()
+    assert isinstance(case, Case)
     assert theorem.covers(case)
     assert not case.solved.optimum.certified
     for verdict in judge(theorem, case):
@@ -157,7 +158,7 @@ def test_floats_never_pass_as_certified(monkeypatch: pytest.MonkeyPatch, theorem
         assert not verdict.certified
 
 
-@pytest.mark.parametrize("theorem", registry().values(), ids=lambda theorem: theorem.id)
+@pytest.mark.parametrize("theorem", tabular(), ids=lambda theorem: theorem.id)
 def test_rounding_is_no_counterexample(monkeypatch: pytest.MonkeyPatch, theorem: Theorem) -> None:
     """In floats alone neither overflow nor a rounded tie breaks a theorem that exact arithmetic upholds."""
     monkeypatch.setattr(solved_module, "optimal_policy", uncertified)
@@ -276,11 +277,11 @@ def test_result_keeps_the_smallest_counterexample_and_its_statistics() -> None:
 
 def test_run_over_a_family() -> None:
     """The plan counts its cases, every theorem is judged, and all is as registered."""
-    plan = Plan(("bandit:tasks=2",), cases=2, seed=3, draws=draws_of(registry().values()))
-    seen: list[Case] = []
-    run = verify(list(registry().values()), plan.generate(), on_case=seen.append)
+    plan = Plan(("bandit:tasks=2",), cases=2, seed=3, draws=draws_of(tabular()))
+    seen: list[AnyCase] = []
+    run = verify(tabular(), plan.generate(), on_case=seen.append)
     assert len(seen) == plan.count
-    assert run.judged == plan.count + len(registry())
+    assert run.judged == plan.count + len(tabular())
     assert run.finished
     assert run.exit_code is ExitCode.EXPECTED
     assert all(result.in_scope > 1 for result in run.results)

@@ -591,7 +591,7 @@ def _counterexample(result: TheoremResult, file: str | None) -> dict[str, Any] |
         "mark": kind.mark,
         "title": expected if kind is Finding.REFUTED else unexpected,
         "facts": facts,
-        "data": _data(case) if small else None,
+        "data": _data(case) if small and isinstance(case, Case) else None,
         "file": file,
     }
 

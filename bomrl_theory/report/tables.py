@@ -9,7 +9,7 @@ import pandas as pd
 from bomrl_theory.report.finding import finding
 from bomrl_theory.report.notation import symbol_latex
 from bomrl_theory.report.table import Table
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.verify.order import covering, relations
 from bomrl_theory.verify.run import Run, TheoremResult
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict
@@ -81,7 +81,7 @@ VERDICT_COLUMNS = (
 )
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _case(case: AnyCase) -> dict[str, Any]:
     family = case.family
     lam = None if case.algorithm.name == "none" else str(case.lam)
     row = (

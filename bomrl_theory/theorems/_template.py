@@ -91,6 +91,8 @@ THEOREM = Theorem(
     # In the package: "proofs/reward_range.md".
     proof=None,
     notes="Not in the registry. Tight for every gamma: the witness's ratio tends to 1 with phi(a*|s).",
+    # Finite MDPs; "linear-quadratic" for continuous control with a known optimum (docs/linear_quadratic.md).
+    setting="tabular",
     # How many adaptation steps it speaks about; None for any.
     steps=None,
 )

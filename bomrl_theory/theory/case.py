@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,6 +20,65 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import as_doubles, check_distributions, exact_number
 
 SMALLEST_LAMBDA, LARGEST_LAMBDA = Fraction(1, 10**300), Fraction(10**300)
+Setting = Literal["tabular", "linear-quadratic"]
+"""What kind of tasks a case holds and a theorem speaks about: finite MDPs, or linear dynamics with quadratic costs."""
+
+
+@runtime_checkable
+class AnyCase(Protocol):
+    """What cases of every setting have in common."""
+
+    setting: ClassVar[Setting]
+
+    @property
+    def family(self) -> Any:
+        """The tasks, with their number, sizes, discount, weights and name."""
+        ...
+
+    @property
+    def shared(self) -> object:
+        """What cases on one family share: cases with the same one are best judged one after the other."""
+        ...
+
+    @property
+    def algorithm(self) -> Algorithm: ...
+
+    @property
+    def lam(self) -> Fraction: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def origin(self) -> str: ...
+
+    def restricted(self, tasks: tuple[int, ...]) -> Any:
+        """The same case on some of its tasks."""
+        ...
+
+    def describe(self) -> str:
+        """One line for tables and messages."""
+        ...
+
+
+def exact_lambda(lam: Any) -> Fraction:
+    """lambda as the exact number it is.
+
+    Raises:
+        InvalidTask: not a positive number that doubles can work with.
+    """
+    exact = exact_number("lambda", lam)
+    if exact <= 0:
+        raise InvalidTask(f"lambda = {lam} must be positive")
+    if not SMALLEST_LAMBDA <= exact <= LARGEST_LAMBDA:
+        raise InvalidTask(f"lambda = {lam} is outside 1e-300 .. 1e300, where doubles can hold the adaptation")
+    return exact
+
+
+def described(case: AnyCase) -> str:
+    """Where a case comes from and how its tasks adapt."""
+    how = case.algorithm.name if case.algorithm.name == "none" else f"{case.algorithm.name}, lambda = {case.lam}"
+    return f"{case.origin}; {how}" + (f", {case.steps} steps" if case.steps != 1 else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +93,8 @@ class Case:
         steps: K.
         origin: where the case comes from, for people.
     """
+
+    setting: ClassVar[Setting] = "tabular"
 
     solved: Solved = field(repr=False)
     phi: Float64[Array, "S A"] = field(repr=False)
@@ -65,11 +126,7 @@ class Case:
         if phi.shape != shape or not np.all(phi > 0):
             raise InvalidTask(f"the meta-policy must be positive with shape {list(shape)}; got {phi.tolist()}")
         check_distributions("the meta-policy", phi, ("s", "a"), weights=True)
-        exact = exact_number("lambda", lam)
-        if exact <= 0:
-            raise InvalidTask(f"lambda = {lam} must be positive")
-        if not SMALLEST_LAMBDA <= exact <= LARGEST_LAMBDA:
-            raise InvalidTask(f"lambda = {lam} is outside 1e-300 .. 1e300, where doubles can hold the adaptation")
+        exact = exact_lambda(lam)
         if steps < 0:
             raise InvalidTask(f"steps = {steps} must not be negative")
         return cls(solved, phi, algorithm_named(algorithm), exact, steps, origin or solved.family.name)
@@ -77,6 +134,10 @@ class Case:
     @property
     def family(self) -> TaskFamily:
         return self.solved.family
+
+    @property
+    def shared(self) -> Solved:
+        return self.solved
 
     @cached_property
     def adaptation(self) -> Adaptation:
@@ -108,5 +169,4 @@ class Case:
 
     def describe(self) -> str:
         """One line for tables and messages."""
-        how = self.algorithm.name if self.algorithm.name == "none" else f"{self.algorithm.name}, lambda = {self.lam}"
-        return f"{self.origin}; {how}" + (f", {self.steps} steps" if self.steps != 1 else "")
+        return described(self)

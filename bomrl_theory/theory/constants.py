@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from bomrl_theory.numbers import Numeric
 from bomrl_theory.theory.expression import Expr, name_of, s, tau
-from bomrl_theory.theory.measured import Measured
+from bomrl_theory.theory.measured import Measured, View
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Constant:
         symbol: a symbol, or a symbol indexed by tau, or by tau and s.
         meaning: for people.
         unit: "return", "reward", "nats", "1" (dimensionless)...
-        measure: from a :class:`Measured` case to a scalar, [T] or [T, S], as the symbol is indexed.
+        measure: from a :class:`View` of a case to a scalar, [T] or [T, S], as the symbol is indexed.
         shared: an unindexed constant that is the same for every task, whichever tasks the family holds.
     """
 
     symbol: Expr
     meaning: str
     unit: str
-    measure: Callable[[Measured], Any]
+    measure: Callable[[Any], Any]
     shared: bool = False
 
     @property
@@ -43,24 +43,24 @@ def _indexed(name: str, assumptions: dict[str, bool]) -> Any:
     return sp.IndexedBase(name, **options)
 
 
-def per_task(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+def per_task(name: str, meaning: str, unit: str, measure: Callable[[Any], Any], **assumptions: bool) -> Constant:
     """A constant indexed by tau."""
     return Constant(_indexed(name, assumptions)[tau], meaning, unit, measure)
 
 
-def per_state(name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], **assumptions: bool) -> Constant:
+def per_state(name: str, meaning: str, unit: str, measure: Callable[[Any], Any], **assumptions: bool) -> Constant:
     """A constant indexed by tau and s."""
     return Constant(_indexed(name, assumptions)[tau, s], meaning, unit, measure)
 
 
 def scalar(
-    name: str, meaning: str, unit: str, measure: Callable[[Measured], Any], *, shared: bool = False, **assumptions: bool
+    name: str, meaning: str, unit: str, measure: Callable[[Any], Any], *, shared: bool = False, **assumptions: bool
 ) -> Constant:
     """A constant of the whole case."""
     return Constant(sp.Symbol(name, **(assumptions or {"real": True})), meaning, unit, measure, shared)
 
 
-def values(constants: Iterable[Constant], measured: Measured) -> dict[str, Numeric]:
+def values(constants: Iterable[Constant], measured: View) -> dict[str, Numeric]:
     """Measure all constants once, shaped for the expression walker: [T or 1, S or 1]."""
     for constant in constants:
         if constant not in measured.memo:

@@ -71,9 +71,10 @@ class Shared:
 
 
 def comparable(first: Theorem, second: Theorem) -> bool:
-    """Whether both bound the same quantity of the same kind of adaptation."""
+    """Whether both bound the same quantity of the same kind of tasks and adaptation."""
     return (
         first.relation == second.relation == "<="
+        and first.setting == second.setting
         and bool(set(first.algorithms) & set(second.algorithms))
         and sp.sympify(first.averaged().left) == sp.sympify(second.averaged().left)
     )

@@ -17,13 +17,55 @@ from bomrl_theory.theory.case import Case
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """The quantities of a case; each is computed when first asked for, inside ``numbers.activated()``."""
+class View:
+    """A case of any setting in one number system; quantities are computed when first asked for."""
 
-    case: Case
+    case: Any
     numbers: Numbers
     memo: dict[Any, Numeric] = field(default_factory=dict, repr=False)
     """Constants already measured."""
+
+    @cached_property
+    def lam(self) -> Any:
+        """lambda, a scalar."""
+        return self.numbers.constant(self.case.lam)
+
+    @property
+    def model(self) -> Any:
+        """Holds the discount ``gamma`` and the task weights ``w`` [T]."""
+        raise NotImplementedError
+
+    @property
+    def star(self) -> Any:
+        """Evaluation of pi*, with its return J [T]."""
+        raise NotImplementedError
+
+    @property
+    def phi(self) -> Any:
+        """Evaluation of the meta-policy, with its return J [T]."""
+        raise NotImplementedError
+
+    @property
+    def plus(self) -> Any:
+        """Evaluation of the adapted policies, with their return J [T]."""
+        raise NotImplementedError
+
+    @property
+    def largest_gap(self) -> Any:
+        """No policy can be further from the optimum [T]."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> Any:
+        """The size of the returns [T], above whose rounding errors a difference of floats means something."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(View):
+    """The quantities of a tabular case, inside ``numbers.activated()``."""
+
+    case: Case
 
     @property
     def model(self) -> Model:
@@ -46,7 +88,7 @@ class Measured:
         return tuple(solved.evaluate(policy, self.numbers) for policy in self.case.adaptation.policies)
 
     @cached_property
-    def plus(self) -> Evaluation:
+    def plus(self) -> Evaluation:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Evaluation of the adapted policies."""
         return self.case.solved.evaluate(self.case.adaptation.policies[-1], self.numbers)
 
@@ -59,11 +101,6 @@ class Measured:
     def a_star(self) -> Int[Array, "T S"]:
         """The optimal actions."""
         return self.case.solved.optimum.actions
-
-    @cached_property
-    def lam(self) -> Any:
-        """lambda, a scalar."""
-        return self.numbers.constant(self.case.lam)
 
     def at_star(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``values(s, a*(s))``."""
@@ -104,9 +141,14 @@ class Measured:
         return reference + self.lam * self.numbers.log(self.phi.average(shifted))
 
     @cached_property
-    def largest_gap(self) -> Shaped[Numeric, " T"]:
+    def largest_gap(self) -> Shaped[Numeric, " T"]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """``(max r - min r)/(1-gamma)``: no policy can be further from the optimum."""
         return self.reward_range / (1 - self.model.gamma)
+
+    @property
+    def size(self) -> Shaped[Numeric, " T"]:
+        """The size of the returns, above whose rounding errors a difference of floats means something."""
+        return self.largest_gap
 
     @cached_property
     def reward_range(self) -> Shaped[Numeric, " T"]:

@@ -13,7 +13,7 @@ import sympy as sp
 from bomrl_theory.adapt.adapt import ADAPTING as ADAPTING
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
 from bomrl_theory.errors import InvalidTheorem
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Setting
 from bomrl_theory.theory.constants import Constant, gap, gap_phi, w
 from bomrl_theory.theory.draws import Draw
 from bomrl_theory.theory.expression import (
@@ -72,7 +72,7 @@ class Assumption:
     name: str
     statement: str
     margin: Expr
-    broken: Callable[[], Case] | None = None
+    broken: Callable[[], Any] | None = None
     needed: bool = True
 
 
@@ -117,6 +117,7 @@ class Theorem:
         derivations: steps that SymPy executes.
         draws: further ways to draw cases, where the common ones seldom meet the scope.
         probes: further cases, each of which needs a constant of the bound that the witness does not.
+        setting: the kind of tasks that it speaks about: finite MDPs, or linear-quadratic control.
     """
 
     id: str
@@ -128,7 +129,7 @@ class Theorem:
     left: Expr
     bound: Expr
     constants: tuple[Constant, ...]
-    witness: Callable[[], Case]
+    witness: Callable[[], Any]
     tightness: float
     relation: Literal["<=", "=="] = "<="
     assumptions: tuple[Assumption, ...] = ()
@@ -138,7 +139,8 @@ class Theorem:
     topic: str = "yours"
     derivations: tuple[Derivation, ...] = ()
     draws: tuple[Draw, ...] = ()
-    probes: tuple[Callable[[], Case], ...] = ()
+    probes: tuple[Callable[[], Any], ...] = ()
+    setting: Setting = "tabular"
 
     def __post_init__(self) -> None:
         name, dash, version = self.id.rpartition("-v")
@@ -190,9 +192,9 @@ class Theorem:
             and not any(mixes_tasks(side) for side in (self.left, self.bound, *(x.margin for x in self.assumptions)))
         )
 
-    def covers(self, case: Case) -> bool:
-        """Whether the theorem speaks about this kind of adaptation at all."""
-        if case.algorithm.name not in self.algorithms:
+    def covers(self, case: AnyCase) -> bool:
+        """Whether the theorem speaks about this kind of tasks and adaptation at all."""
+        if case.setting != self.setting or case.algorithm.name not in self.algorithms:
             return False
         return self.steps is None or case.algorithm.name == "none" or case.steps == self.steps
 

@@ -17,13 +17,13 @@ import sympy as sp
 
 from bomrl_theory.errors import InvalidTheorem
 from bomrl_theory.numbers import FLOATS, SingularSystem
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.constants import values
 from bomrl_theory.theory.expression import Expr, evaluate
-from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.optimise import propose
 from bomrl_theory.theory.terms import terms
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.views import view
 from bomrl_theory.verify.verdict import Outcome, judge
 
 GRID = 10**6
@@ -37,7 +37,7 @@ ROUNDS = 40
 class Binding:
     """A case that keeps the constants from being smaller; its price is the dual value."""
 
-    case: Case
+    case: AnyCase
     task: int | None
     price: float
 
@@ -69,7 +69,7 @@ class Admissible:
     binding: tuple[Binding, ...]
 
 
-def admissible(theorem: Theorem, corpus: Iterable[Case], features: Sequence[Expr] = ()) -> Admissible:
+def admissible(theorem: Theorem, corpus: Iterable[AnyCase], features: Sequence[Expr] = ()) -> Admissible:
     """The smallest constants, in the mean of new over derived bound, that the corpus admits.
 
     Args:
@@ -114,19 +114,21 @@ def with_constants(theorem: Theorem, parts: Sequence[Expr], constants: Sequence[
     return replace(theorem, bound=sp.sympify(bound))
 
 
-def _in_scope(theorem: Theorem, case: Case) -> bool:
+def _in_scope(theorem: Theorem, case: AnyCase) -> bool:
     return any(verdict.outcome is not Outcome.OUT_OF_SCOPE for verdict in judge(theorem, case))
 
 
-def _rows(theorem: Theorem, parts: Sequence[Expr], case: Case) -> list[tuple[Case, int | None, list[float], float]]:
+def _rows(
+    theorem: Theorem, parts: Sequence[Expr], case: AnyCase
+) -> list[tuple[AnyCase, int | None, list[float], float]]:
     """For every task in scope, or the family: the terms and the left side relative to the derived bound."""
     verdicts = judge(theorem, case)
     sizes = (case.family.tasks, case.family.states)
     try:
         with FLOATS.activated(), np.errstate(all="ignore"):
-            m = Measured(case, FLOATS)
+            m = view(case, FLOATS)
             measured = values(theorem.constants, m)
-            scale = float(np.max(m.largest_gap))
+            scale = float(np.max(m.size))
 
             def column(expression: Any) -> Any:
                 found = evaluate(sp.sympify(expression), measured, FLOATS, sizes)[:, 0]
@@ -146,7 +148,7 @@ def _rows(theorem: Theorem, parts: Sequence[Expr], case: Case) -> list[tuple[Cas
 
 
 def _certified(
-    theorem: Theorem, parts: Sequence[Expr], proposed: np.ndarray, cases: Sequence[Case]
+    theorem: Theorem, parts: Sequence[Expr], proposed: np.ndarray, cases: Sequence[AnyCase]
 ) -> tuple[Fraction, ...]:
     """The proposal rounded up, and raised step by step until every verdict on every case HOLDS, certified."""
     step = Fraction(1, GRID)
@@ -162,7 +164,7 @@ def _certified(
     )
 
 
-def _holds(claim: Theorem, case: Case) -> bool:
+def _holds(claim: Theorem, case: AnyCase) -> bool:
     return all(
         verdict.outcome is Outcome.OUT_OF_SCOPE or (verdict.outcome is Outcome.HOLDS and verdict.certified)
         for verdict in judge(claim, case)

@@ -2,7 +2,9 @@
 
 JSON with ``schema``, ``theorem``, ``family`` (see :mod:`bomrl_theory.tasks.files`), ``meta_policy``
 (weights [S, A]), ``algorithm``, ``lambda`` (exact, as text), ``steps``, ``origin``; ``exact`` (the same numbers as
-fractions, for people) and ``verdict`` only inform: a replay decides anew.
+fractions, for people) and ``verdict`` only inform: a replay decides anew. With ``setting`` "linear-quadratic" the
+family follows :mod:`bomrl_theory.linear_quadratic.files`, ``meta_policy`` has ``K`` and ``Sigma``, and so has
+``adapted``, if the case holds what adaptation on an estimate came to.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
+from bomrl_theory.linear_quadratic import files as quadratic
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.readable import exact_lines, exact_mapping
 from bomrl_theory.verify.verdict import Verdict
 
@@ -22,18 +26,17 @@ SCHEMA = "bomrl-case-1"
 KEYS = ("schema", "theorem", "family", "meta_policy", "algorithm", "lambda", "steps")
 
 
-def case_mapping(case: Case, verdict: Verdict) -> dict[str, Any]:
+def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
     """Everything needed to replay the verdict."""
     return {
         "schema": SCHEMA,
         "theorem": verdict.theorem,
-        "family": {key: listed(value) for key, value in to_mapping(case.family).items()},
-        "meta_policy": case.phi.tolist(),
+        **_tasks_and_policies(case),
         "algorithm": case.algorithm.name,
         "lambda": str(case.lam),
         "steps": case.steps,
         "origin": case.origin,
-        "exact": exact_mapping(case) if len(exact_lines(case)) > 1 else None,
+        "exact": exact_mapping(case) if isinstance(case, Case) and len(exact_lines(case)) > 1 else None,
         "verdict": {
             "outcome": verdict.outcome,
             "task": verdict.task,
@@ -44,7 +47,56 @@ def case_mapping(case: Case, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def save_case(case: Case, verdict: Verdict, directory: Path) -> Path:
+def _tasks_and_policies(case: AnyCase) -> dict[str, Any]:
+    if isinstance(case, LinearQuadraticCase):
+        return {
+            "setting": case.setting,
+            "family": quadratic.to_mapping(case.family),
+            "meta_policy": quadratic.policy_mapping(case.phi),
+            **({} if case.adapted is None else {"adapted": quadratic.policy_mapping(case.adapted)}),
+        }
+    assert isinstance(case, Case)
+    return {
+        "family": {key: listed(value) for key, value in to_mapping(case.family).items()},
+        "meta_policy": case.phi.tolist(),
+    }
+
+
+def case_from_mapping(mapping: dict[str, Any], *, name: str) -> AnyCase:
+    """The case that :func:`case_mapping` has written; what only informs may be missing.
+
+    Raises:
+        BomrlError: its content breaks the schema.
+    """
+    if not isinstance(mapping["family"], dict):
+        raise InvalidTask("key 'family' does not hold an object")
+    steps, origin = mapping["steps"], str(mapping.get("origin", name))
+    if not isinstance(steps, int) or not 0 <= steps <= 10_000:
+        raise InvalidTask(f"steps = {steps!r} is not a whole number from 0 to 10000")
+    setting = mapping.get("setting", Case.setting)
+    if setting == LinearQuadraticCase.setting:
+        adapted = mapping.get("adapted")
+        return LinearQuadraticCase.new(
+            quadratic.from_mapping(mapping["family"], name=name),
+            quadratic.policy_from_mapping(mapping["meta_policy"]),
+            mapping["lambda"],
+            steps=steps,
+            adapted=None if adapted is None else quadratic.policy_from_mapping(adapted),
+            origin=origin,
+        )
+    if setting != Case.setting:
+        raise InvalidTask(f"setting is {setting!r}; it must be {Case.setting!r} or {LinearQuadraticCase.setting!r}")
+    return Case.new(
+        from_mapping(mapping["family"], name=name),
+        mapping["meta_policy"],
+        str(mapping["algorithm"]),
+        mapping["lambda"],
+        steps=steps,
+        origin=origin,
+    )
+
+
+def save_case(case: AnyCase, verdict: Verdict, directory: Path) -> Path:
     """Write the case under a name made from its content, so nothing is ever overwritten by another.
 
     Raises:
@@ -58,7 +110,7 @@ def save_case(case: Case, verdict: Verdict, directory: Path) -> Path:
     return path
 
 
-def write_case(case: Case, verdict: Verdict, path: Path) -> None:
+def write_case(case: AnyCase, verdict: Verdict, path: Path) -> None:
     """Write the case to ``path``, whole or not at all.
 
     Raises:
@@ -68,11 +120,11 @@ def write_case(case: Case, verdict: Verdict, path: Path) -> None:
         temporary.write_text(_text(case, verdict), encoding="utf-8")
 
 
-def _text(case: Case, verdict: Verdict) -> str:
+def _text(case: AnyCase, verdict: Verdict) -> str:
     return json.dumps(case_mapping(case, verdict), indent=1) + "\n"
 
 
-def load_case(path: Path) -> tuple[str, Case]:
+def load_case(path: Path) -> tuple[str, Any]:
     """The theorem's id and the case of a case file.
 
     Raises:
@@ -84,18 +136,7 @@ def load_case(path: Path) -> tuple[str, Case]:
         what = f"misses {', '.join(missing)}" if missing else f"has schema {mapping['schema']!r}"
         raise InvalidFile(f"{path} is not a case file ({what}); expected one written by bomrl verify ({SCHEMA})")
     try:
-        if not isinstance(mapping["family"], dict):
-            raise InvalidTask("key 'family' does not hold an object")
-        if not isinstance(mapping["steps"], int) or not 0 <= mapping["steps"] <= 10_000:
-            raise InvalidTask(f"steps = {mapping['steps']!r} is not a whole number from 0 to 10000")
-        case = Case.new(
-            from_mapping(mapping["family"], name=path.stem),
-            mapping["meta_policy"],
-            str(mapping["algorithm"]),
-            mapping["lambda"],
-            steps=mapping["steps"],
-            origin=str(mapping.get("origin", path.stem)),
-        )
+        case = case_from_mapping(mapping, name=path.stem)
     except BomrlError as error:
         raise InvalidFile(f"{path}: {error}") from None
     return str(mapping["theorem"]), case

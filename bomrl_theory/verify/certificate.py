@@ -28,7 +28,7 @@ from flint import arb, fmpq
 
 from bomrl_theory.errors import InvalidFile, InvalidTheorem
 from bomrl_theory.numbers import Array, Enclosure
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.expression import AXES, Expr, Largest, name_of, quantities
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.verdict import Verdict
@@ -53,6 +53,7 @@ class CertificateWriter:
 
     def __init__(self, path: Path, *, seed: int):
         self.path, self.seed = path, seed
+        self.left_out = 0
         self._written: set[str] = set()
         self._shared: tuple[Case, Line, Line] | None = None
         try:
@@ -62,12 +63,17 @@ class CertificateWriter:
         except OSError as error:
             raise InvalidFile(f"cannot write {path}: {error.strerror}; choose a writable place") from None
 
-    def write(self, theorem: Theorem, case: Case, verdicts: Sequence[Verdict]) -> None:
+    def write(self, theorem: Theorem, case: AnyCase, verdicts: Sequence[Verdict]) -> None:
         """Append the verdicts, and before them the lines that they refer to and that are not there yet.
+
+        The format is for finite MDPs; verdicts on other cases are only counted, in ``left_out``.
 
         Raises:
             InvalidFile: the disk is full, or the file has become unwritable.
         """
+        if not isinstance(case, Case):
+            self.left_out += len(verdicts)
+            return
         if self._shared is None or self._shared[0] is not case:
             family = family_line(case)
             self._shared = case, family, case_line(case, family["sha256"])
@@ -111,6 +117,7 @@ def theorem_line(theorem: Theorem) -> Line:
         "left": tree(theorem.left),
         "bound": tree(theorem.bound),
         "assumptions": [{"name": a.name, "margin": tree(a.margin)} for a in theorem.assumptions],
+        **({} if theorem.setting == "tabular" else {"setting": theorem.setting}),
         "quantities": {constant.name: constant.meaning for constant in theorem.constants if constant.name in read},
     }
     return _shared_line("theorem", data)

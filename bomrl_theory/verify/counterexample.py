@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from bomrl_theory.numbers import Array
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen
 from bomrl_theory.verify.search import Search, Settings, scores
@@ -36,16 +37,17 @@ STARTS, SECONDS = 4, 5.0
 
 
 def smallest_counterexample(
-    theorem: Theorem, case: Case, verdict: Verdict, *, timed: bool = True
-) -> tuple[Case, Verdict]:
+    theorem: Theorem, case: AnyCase, verdict: Verdict, *, timed: bool = True
+) -> tuple[Any, Verdict]:
     """The smallest certified counterexample found from a violated case, and its verdict.
 
-    A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is.
+    A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is; and so is a case of
+    another setting than finite MDPs.
 
     Args:
         timed: end the search by the clock; otherwise after one start, and the result is the same on slow machines.
     """
-    if not verdict.certified:
+    if not verdict.certified or not isinstance(case, Case):
         return case, verdict
     found = _shrunk(theorem, case)
     found = min((found, *_round_cases(theorem, found)), key=complexity)

@@ -11,7 +11,7 @@ import numpy as np
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.numbers import to_floats
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.measured import Measured
+from bomrl_theory.theory.measured import Measured, View
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge, number_systems
 
@@ -116,7 +116,7 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
     numbers = number_systems(case)[0]
     with numbers.activated():
         everything = tuple(range(case.family.tasks))
-        measured = views.setdefault((numbers, everything), Measured(case, numbers))
+        measured: View = views.setdefault((numbers, everything), Measured(case, numbers))
         J = (measured.star.J, measured.phi.J, measured.plus.J, measured.star.J - measured.plus.J)
         tasks = tuple(Returns(*row) for row in np.stack([to_floats(column) for column in J], axis=-1).tolist())
         expected = Returns(*(float(to_floats((measured.model.w * column).sum(keepdims=True))[0]) for column in J))

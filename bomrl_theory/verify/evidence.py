@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.certificate import theorem_line
 from bomrl_theory.verify.verdict import Outcome, Verdict, tightest
@@ -77,7 +77,7 @@ def claim_of(theorem: Theorem) -> str:
     return theorem_line(theorem)["sha256"]
 
 
-def kind_of(case: Case) -> str:
+def kind_of(case: AnyCase) -> str:
     """The family's name without its parameters; random families are one kind."""
     name = case.family.name
     return (

@@ -16,13 +16,13 @@ import numpy as np
 import sympy as sp
 
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Balls, Rationals, SingularSystem
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import values
 from bomrl_theory.theory.expression import Expr, evaluate, replaced
-from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.terms import inner_parts, symbols, terms
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.views import view
 from bomrl_theory.verify.verdict import Outcome, Views, judge, tightest
 
 JUST_BELOW = Fraction(999_999, 1_000_000)
@@ -100,7 +100,7 @@ class Finding:
     site: Site
     outcome: Literal["caught", "weak", "unnoticed"]
     factor: Fraction | None = None
-    case: Case | None = field(default=None, repr=False)
+    case: AnyCase | None = field(default=None, repr=False)
     origin: str = ""
     reason: str = ""
 
@@ -110,7 +110,7 @@ class _Screened:
     """A case in floats: what is needed to see whether a mutated bound could fall below the left side."""
 
     origin: str
-    case: Case
+    case: AnyCase
     measured: dict[str, Any]
     sizes: tuple[int, int]
     left: Any
@@ -122,11 +122,11 @@ class _Screened:
     views: Views = field(default_factory=dict)
 
     @classmethod
-    def make(cls, theorem: Theorem, origin: str, case: Case) -> _Screened | None:
+    def make(cls, theorem: Theorem, origin: str, case: AnyCase) -> _Screened | None:
         try:
             with FLOATS.activated(), np.errstate(all="ignore"):
-                m = Measured(case, FLOATS)
-                measured, largest = values(theorem.constants, m), float(np.max(m.largest_gap))
+                m = view(case, FLOATS)
+                measured, largest = values(theorem.constants, m), float(np.max(m.size))
         except (SingularSystem, FloatingPointError):
             return None
         self = cls(origin, case, measured, (case.family.tasks, case.family.states), None, None, None, largest)
@@ -151,13 +151,13 @@ class _Screened:
         return float(np.max(np.where(self.inside & np.isfinite(over), over, -np.inf)))
 
 
-def best_ratio(theorem: Theorem, cases: Sequence[Case]) -> float:
+def best_ratio(theorem: Theorem, cases: Sequence[AnyCase]) -> float:
     """The largest certified left/bound on these cases."""
     ratios = [tightest(judge(theorem, case)) for case in cases]
     return max((ratio for ratio in ratios if ratio is not None), default=0.0)
 
 
-def examine(theorem: Theorem, corpus: Iterable[Case] = ()) -> Iterator[Finding]:
+def examine(theorem: Theorem, corpus: Iterable[AnyCase] = ()) -> Iterator[Finding]:
     """Mutate every site and look for a case that notices.
 
     Args:
@@ -208,7 +208,7 @@ def _noticed(
     return next((case for case, _ in failing[:CANDIDATES] if is_violated(mutant, case.case, case.views)), None)
 
 
-def is_violated(theorem: Theorem, case: Case, views: Views | None = None) -> bool:
+def is_violated(theorem: Theorem, case: AnyCase, views: Views | None = None) -> bool:
     """Whether some verdict on the case is a certified violation, as far as 256 bits or rationals can tell.
 
     Balls alone would leave open an assumption that is met with equality, as where rows of thirds are the same.
@@ -216,7 +216,7 @@ def is_violated(theorem: Theorem, case: Case, views: Views | None = None) -> boo
     Args:
         views: measurements of this case to share between mutations; filled as needed.
     """
-    for numbers in (ENCLOSURES, Balls(256), Rationals(256)):
+    for numbers in (ENCLOSURES, Balls(256), Rationals(256)) if case.setting == "tabular" else (Balls(256),):
         verdicts = judge(theorem, case, views, only=(numbers,))
         if any(verdict.outcome is Outcome.VIOLATED for verdict in verdicts):
             return True

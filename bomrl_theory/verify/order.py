@@ -18,7 +18,7 @@ import numpy as np
 from flint import arb, fmpq
 
 from bomrl_theory.numbers import Enclosure, to_float
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.dominance import at_most, comparable
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.run import Run, TheoremResult, size
@@ -36,7 +36,7 @@ class Separation:
         smaller, larger: the two bounds, for display.
     """
 
-    case: Case
+    case: AnyCase
     task: int | None
     smaller: float
     larger: float
@@ -114,7 +114,7 @@ class Value:
     exact: Callable[[], Interval]
 
 
-Values = dict[Case, dict[int | None, Value]]
+Values = dict[AnyCase, dict[int | None, Value]]
 """Certified values by case and by task, or None for the family."""
 
 
@@ -126,7 +126,7 @@ def is_below(value: Value, rival: Value) -> bool | None:
     return high < rival_low if high < rival_low or rival_high < low else None
 
 
-def _pairs(first: Values, second: Values, *, averaged: bool) -> Iterator[tuple[Case, int | None, Value, Value]]:
+def _pairs(first: Values, second: Values, *, averaged: bool) -> Iterator[tuple[AnyCase, int | None, Value, Value]]:
     """Certified values of both bounds on every case that both were judged on."""
     for case, left in first.items():
         right = second.get(case)
@@ -183,7 +183,7 @@ ROUNDING = 1e-12
 """More than the relative rounding error of a sum of some thousand terms in doubles."""
 
 
-def _expectation(case: Case, values: dict[int | None, Value]) -> Value | None:
+def _expectation(case: AnyCase, values: dict[int | None, Value]) -> Value | None:
     """Of the bound over tasks; None unless every task is there."""
     if None in values:
         return values[None]

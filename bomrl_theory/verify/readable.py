@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from bomrl_theory.numbers import Array
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.shrink import whole_weights
 
 LARGEST_ENTRIES = 60
@@ -29,7 +30,7 @@ def exact_mapping(case: Case) -> dict[str, Any]:
     }
 
 
-def exact_lines(case: Case) -> list[str]:
+def exact_lines(case: AnyCase) -> list[str]:
     """The case as lines of text; a large one in a single line that only counts."""
     family = case.family
     how = case.algorithm.name
@@ -41,6 +42,9 @@ def exact_lines(case: Case) -> list[str]:
     ]
     if family.tasks * family.states * family.actions > LARGEST_ENTRIES:
         return lines
+    if isinstance(case, LinearQuadraticCase):
+        return lines + _quadratic_lines(case)
+    assert isinstance(case, Case)
     for task in range(family.tasks):
         start = _mixture(family.rho[task], "state {}")
         if family.tasks > 1:
@@ -91,3 +95,20 @@ def _shown(x: Fraction) -> str:
     if x < 1 and nearest_one < Fraction(1, 1000):
         return f"about 1 - {float(nearest_one):.6g}"
     return f"about {float(x):.10g}"
+
+
+def _quadratic_lines(case: LinearQuadraticCase) -> list[str]:
+    """Matrices, each entry the shortest text that reads back as the same double."""
+    family = case.family
+    lines = [f"meta-policy: K = {case.phi.K.tolist()}, Sigma = {case.phi.Sigma.tolist()}"]
+    shares = _exact(family.weights)
+    for task in range(family.tasks):
+        weight = f", weight {_shown(shares[task])}" if family.tasks > 1 else ""
+        lines.append(f"task {task}{weight}:")
+        lines += [
+            "  " + ", ".join(f"{name} = {getattr(family, name)[task].tolist()}" for name in names)
+            for names in (("A", "B", "W"), ("R_x", "R_u"), ("mu0", "S0"))
+        ]
+        if case.adapted is not None:
+            lines.append(f"  adapted: K = {case.adapted.K[task].tolist()}, Sigma = {case.adapted.Sigma[task].tolist()}")
+    return lines

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta.barycentre import barycentre
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.policy import uniform_policy
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case, Setting
 from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.counterexample import smallest_counterexample
+from bomrl_theory.verify.quadratic_cases import CASES_A_FAMILY, quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, tightest
 from bomrl_theory.verify.work import Found, Job, Workers, jobs, judged, judged_here
@@ -49,9 +51,9 @@ class TheoremResult:
     """What a run found out about one theorem."""
 
     theorem: Theorem
-    records: list[tuple[Case, Verdict]] = field(default_factory=list)
+    records: list[tuple[Any, Verdict]] = field(default_factory=list)
     seconds: float = 0.0
-    _shrunk: tuple[Case, tuple[Case, Verdict]] | None = field(default=None, init=False, repr=False)
+    _shrunk: tuple[Any, tuple[Any, Verdict]] | None = field(default=None, init=False, repr=False)
     """What :attr:`counterexample` started from, and found: shrinking takes a second."""
 
     @property
@@ -59,13 +61,13 @@ class TheoremResult:
         return [verdict for _, verdict in self.records]
 
     @property
-    def smallest_violated(self) -> tuple[Case, Verdict] | None:
+    def smallest_violated(self) -> tuple[Any, Verdict] | None:
         """The violated case with the fewest tasks, states and actions; the first of equals."""
         violated = (record for record in self.records if record[1].outcome is Outcome.VIOLATED)
         return min(violated, key=lambda record: size(record[0]), default=None)
 
     @property
-    def counterexample(self) -> tuple[Case, Verdict] | None:
+    def counterexample(self) -> tuple[Any, Verdict] | None:
         """The smallest violated case, shrunk to the smallest counterexample that can be found from it."""
         record = self.smallest_violated
         if record is None:
@@ -115,16 +117,16 @@ class TheoremResult:
         return ExitCode.EXPECTED
 
 
-def size(case: Case) -> tuple[int, int, int]:
+def size(case: AnyCase) -> tuple[int, int, int]:
     """Tasks, states, actions: what makes a case small."""
     return case.family.tasks, case.family.states, case.family.actions
 
 
-OnVerdicts = Callable[[Theorem, Case, list[Verdict]], None]
+OnVerdicts = Callable[[Theorem, AnyCase, list[Verdict]], None]
 """Told about every theorem's verdicts on every case, as soon as they are decided."""
 
 
-def ignore(theorem: Theorem, case: Case, verdicts: list[Verdict]) -> None:
+def ignore(theorem: Theorem, case: AnyCase, verdicts: list[Verdict]) -> None:
     """Nobody wants to be told."""
 
 
@@ -138,7 +140,7 @@ class Run:
 
     def judge(
         self,
-        case: Case,
+        case: AnyCase,
         results: Iterable[TheoremResult],
         on_verdicts: OnVerdicts = ignore,
         *,
@@ -149,7 +151,7 @@ class Run:
         self.enter(case, results, judged([result.theorem for result in results], case, precise=precise), on_verdicts)
 
     def enter(
-        self, case: Case, results: Iterable[TheoremResult], found: Found, on_verdicts: OnVerdicts = ignore
+        self, case: AnyCase, results: Iterable[TheoremResult], found: Found, on_verdicts: OnVerdicts = ignore
     ) -> None:
         """Enter what was found about these theorems on one case."""
         for result, (verdicts, seconds) in zip(results, found, strict=True):
@@ -196,12 +198,15 @@ class Plan:
         cases: without families, the default families are judged and then ``cases`` random families.
         seed: of everything that is drawn.
         draws: further draws that the theorems ask for, on every family.
+        settings: of the theorems. Linear-quadratic families are drawn, half as many as random ones, where one speaks
+            about them and no families are given.
     """
 
     families: tuple[str, ...] = ()
     cases: int | None = None
     seed: int = 0
     draws: tuple[Draw, ...] = ()
+    settings: tuple[Setting, ...] = ("tabular",)
 
     def __post_init__(self) -> None:
         if self.cases is not None and self.cases < 1:
@@ -213,6 +218,11 @@ class Plan:
     def drawn(self) -> int:
         """Random families, or random meta-policies for each given family."""
         return self.cases if self.cases is not None else (0 if self.families else DEFAULT_CASES)
+
+    @property
+    def quadratic(self) -> int:
+        """Random linear-quadratic families."""
+        return 0 if self.families or "linear-quadratic" not in self.settings else -(-self.drawn // 2)
 
     @cached_property
     def named(self) -> list[Solved]:
@@ -233,10 +243,16 @@ class Plan:
         each = ADAPTATIONS.cases + further
         if self.families:
             return len(self.families) * (fixed + self.drawn * ADAPTATIONS.cases + max(self.drawn, 1) * further)
-        return len(DEFAULT_FAMILIES) * (fixed + further) + self.drawn * each
+        tabular = len(DEFAULT_FAMILIES) * (fixed + further) + self.drawn * each
+        return ("tabular" in self.settings) * tabular + self.quadratic * CASES_A_FAMILY
 
-    def generate(self) -> Iterator[Case]:
+    def generate(self) -> Iterator[Any]:
         """The cases, family by family; memoised values of a finished family are dropped."""
+        if self.families or "tabular" in self.settings:
+            yield from self._tabular()
+        yield from quadratic_cases(np.random.SeedSequence(self.seed, spawn_key=(2,)), self.quadratic)
+
+    def _tabular(self) -> Iterator[Case]:
         # Every family and every draw has its own stream: adding one leaves the others as they are.
         streams = np.random.SeedSequence(self.seed, spawn_key=(1,)).spawn(len(self.named) + 1)
         for solved, stream in zip(self.named, streams, strict=False):
@@ -256,11 +272,16 @@ def draws_of(theorems: Iterable[Theorem]) -> tuple[Draw, ...]:
     return tuple({draw.name: draw for theorem in theorems for draw in theorem.draws}.values())
 
 
+def settings_of(theorems: Iterable[Theorem]) -> tuple[Setting, ...]:
+    """The settings that theorems speak about, once each."""
+    return tuple(dict.fromkeys(theorem.setting for theorem in theorems))
+
+
 def verify(
     theorems: Sequence[Theorem],
-    cases: Iterable[Case],
+    cases: Iterable[AnyCase],
     *,
-    on_case: Callable[[Case], None] = lambda case: None,
+    on_case: Callable[[Any], None] = lambda case: None,
     on_verdicts: OnVerdicts = ignore,
     sparing: bool = False,
     workers: Workers | None = None,

@@ -23,7 +23,7 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.mdp import exact_discount, exact_number
-from bomrl_theory.theory.case import LARGEST_LAMBDA, SMALLEST_LAMBDA, Case
+from bomrl_theory.theory.case import LARGEST_LAMBDA, SMALLEST_LAMBDA, AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen, Sides
 from bomrl_theory.verify.ratio import certified_ratio, float_ratio
@@ -271,10 +271,16 @@ class Search:
         theorem: Theorem,
         settings: Settings = Settings(),
         *,
-        resume: Case | None = None,
+        resume: AnyCase | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ):
-        self.theorem, self.settings, self.resume, self.on_progress = theorem, settings, resume, on_progress
+        if theorem.setting != "tabular":
+            raise InvalidTask(
+                f"{theorem.id} speaks about {theorem.setting} tasks, and the search ranges over finite MDPs; "
+                "its witness is in bomrl show, its random cases in bomrl verify"
+            )
+        self.theorem, self.settings, self.on_progress = theorem, settings, on_progress
+        self.resume = resume if isinstance(resume, Case) else None
         self.algorithms = (settings.algorithm,) if settings.algorithm else theorem.algorithms
         for algorithm in self.algorithms:
             if algorithm not in theorem.algorithms:

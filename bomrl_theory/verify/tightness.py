@@ -12,10 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bomrl_theory.tasks.files import from_mapping
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.casefile import case_mapping
+from bomrl_theory.verify.casefile import case_from_mapping, case_mapping
 from bomrl_theory.verify.evidence import claim_of
 from bomrl_theory.verify.ratio import certified_ratio
 from bomrl_theory.verify.verdict import Verdict, judge
@@ -46,17 +45,14 @@ class Tightness:
     seconds: float
     seed: int
 
-    def found(self) -> Case | None:
+    def found(self) -> Any:
         """The case that the search found."""
         if self.case is None:
             return None
-        family = from_mapping(self.case["family"], name="found by search")
-        return Case.new(
-            family, self.case["meta_policy"], self.case["algorithm"], self.case["lambda"], steps=self.case["steps"]
-        )
+        return case_from_mapping(self.case, name="found by search")
 
 
-def plain_mapping(case: Case, verdict: Verdict) -> dict[str, Any]:
+def plain_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
     """A case without what only informs."""
     mapping = case_mapping(case, verdict)
     for key in ("exact", "origin", "verdict"):
@@ -64,7 +60,7 @@ def plain_mapping(case: Case, verdict: Verdict) -> dict[str, Any]:
     return mapping
 
 
-def best_certified(theorem: Theorem, case: Case) -> float | None:
+def best_certified(theorem: Theorem, case: AnyCase) -> float | None:
     """The largest certified left/bound on a case, decided in exact or ball arithmetic now."""
     ratios = (certified_ratio(verdict) for verdict in judge(theorem, case, precise=True))
     return max((ratio for ratio in ratios if ratio is not None), default=None)

@@ -29,12 +29,13 @@ from bomrl_theory.numbers import (
     to_float,
     to_floats,
 )
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import gap_phi, values, w
 from bomrl_theory.theory.expression import Expr, evaluate, over_tasks
-from bomrl_theory.theory.measured import Measured
+from bomrl_theory.theory.measured import View
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.views import view
 
 
 class Outcome(StrEnum):
@@ -118,8 +119,11 @@ BALL_WEIGHTS = 4_000_000
 """Up to this many transition weights in a task verdicts are tried in balls, which need a gigabyte for them."""
 
 
-def number_systems(case: Case) -> tuple[Numbers, ...]:
+def number_systems(case: AnyCase) -> tuple[Numbers, ...]:
     """What this case can afford; floats where its optimum is not certified."""
+    if case.setting == "linear-quadratic":  # square roots and logarithms throughout: nothing stays rational
+        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Balls))
+    assert isinstance(case, Case)
     if not case.solved.optimum.certified:
         return (FLOATS,)
     systems = CERTIFIED
@@ -130,21 +134,21 @@ def number_systems(case: Case) -> tuple[Numbers, ...]:
     return systems
 
 
-def ladder(case: Case, theorem: Theorem) -> tuple[Numbers, ...]:
+def ladder(case: AnyCase, theorem: Theorem) -> tuple[Numbers, ...]:
     """Which number systems to try, in order. Only rationals prove an equality; floats where they take too long."""
-    if theorem.relation == "==" and case.solved.optimum.certified:
+    if theorem.relation == "==" and isinstance(case, Case) and case.solved.optimum.certified:
         exact = tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
         return exact if case.family.states <= optimum.RATIONAL_STATES else (FLOATS,)
     return number_systems(case)
 
 
-Views = dict[tuple[Numbers, tuple[int, ...]], Measured]
+Views = dict[tuple[Numbers, tuple[int, ...]], View]
 """Measurements by number system and by the tasks that they cover."""
 
 
 def judge(
     theorem: Theorem,
-    case: Case,
+    case: AnyCase,
     views: Views | None = None,
     *,
     precise: bool = False,
@@ -164,6 +168,7 @@ def judge(
     names: Sequence[int | None] = range(count) if theorem.scope == "task" else [None]
     if not theorem.covers(case):
         reason = f"speaks about {', '.join(theorem.algorithms)}" + (f", {theorem.steps} step" if theorem.steps else "")
+        reason += f", on {theorem.setting} tasks" if case.setting != theorem.setting else ""
         return [Verdict(theorem.id, Outcome.OUT_OF_SCOPE, name, reason=reason) for name in names]
     reason = "no number system could solve this case within its precision"
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
@@ -173,7 +178,7 @@ def judge(
             continue
         tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
         with numbers.activated():
-            measured = views.get((numbers, tasks)) or Measured(case.restricted(tasks), numbers)
+            measured = views.get((numbers, tasks)) or view(case.restricted(tasks), numbers)
             views[numbers, tasks] = measured
             try:
                 attempt = _Attempt.make(theorem, measured)
@@ -209,7 +214,7 @@ class _Attempt:
     """Where a more precise number system could change neither outcome nor grade."""
 
     @classmethod
-    def make(cls, theorem: Theorem, measured: Measured) -> _Attempt:
+    def make(cls, theorem: Theorem, measured: View) -> _Attempt:
         numbers = measured.numbers
         count = measured.case.family.tasks if theorem.scope == "task" else 1
         shared = values((*theorem.constants, w, gap_phi) if theorem.bounds_gap else theorem.constants, measured)
@@ -218,14 +223,13 @@ class _Attempt:
         def column(expression: Expr) -> Numeric:
             return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
 
-        def largest() -> Numeric:
-            each = measured.largest_gap
+        def family(each: Numeric) -> Numeric:
             return each if theorem.scope == "task" else (measured.model.w * each).sum(keepdims=True)
 
         left, bound = column(theorem.left), column(theorem.bound)
         holds, violated = _signs(bound - left)
         if not numbers.certified:
-            holds, violated = _float_signs(left, bound, largest(), theorem.relation)
+            holds, violated = _float_signs(left, bound, family(measured.size), theorem.relation)
         elif theorem.relation == "==":
             # Equality needs both directions; only exact numbers can prove it.
             other_way, above = _signs(left - bound)
@@ -248,7 +252,7 @@ class _Attempt:
 
         # Informative only where it is certain; what cannot be told counts against the bound.
         at_least_gap, informative = _signs(bound - column(REFERENCES[theorem.scope]))
-        trivial, below_largest = _signs(bound - largest())
+        trivial, below_largest = _signs(bound - family(measured.largest_gap))
         graded = np.select([informative, trivial], [Grade.INFORMATIVE, Grade.TRIVIAL], Grade.UNINFORMATIVE)
         grades = [
             Grade(grade) if outcome is Outcome.HOLDS else None

@@ -24,9 +24,12 @@ from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.errors import InvalidTask, LostWorker
 from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.linear_quadratic.policy import GaussianPolicy
+from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.verdict import Verdict, Views, judge
@@ -43,11 +46,11 @@ Found = Sequence[tuple[list[Verdict], float]]
 class Job:
     """Cases on one family, and for each the places of the theorems that are judged on it."""
 
-    cases: list[Case]
+    cases: list[AnyCase]
     places: list[list[int]]
 
 
-def judged(theorems: Iterable[Theorem], case: Case, *, precise: bool = False) -> Found:
+def judged(theorems: Iterable[Theorem], case: AnyCase, *, precise: bool = False) -> Found:
     """Judge the theorems on one case, measuring everything they share once."""
     views: Views = {}
     found = []
@@ -58,20 +61,20 @@ def judged(theorems: Iterable[Theorem], case: Case, *, precise: bool = False) ->
     return found
 
 
-def jobs(theorems: Sequence[Theorem], cases: Iterable[Case], *, sparing: bool) -> Iterator[Job]:
+def jobs(theorems: Sequence[Theorem], cases: Iterable[AnyCase], *, sparing: bool) -> Iterator[Job]:
     """The theorems' witnesses, then the cases with every theorem that covers them.
 
     Args:
         theorems: in the order of their places.
-        cases: cases that share a :class:`Solved` should be next to each other.
+        cases: cases that share a family should be next to each other.
         sparing: identities only on the first case of every algorithm under each origin.
     """
     yield from (Job([theorem.witness()], [[place]]) for place, theorem in enumerate(theorems))
-    seen: set[tuple[Solved, str, str]] = set()
+    seen: set[tuple[object, str, str]] = set()
     for unit in _units(cases):
         places = []
         for case in unit:
-            key = (case.solved, case.origin, case.algorithm.name)
+            key = (case.shared, case.origin, case.algorithm.name)
             again = sparing and key in seen
             seen.add(key)
             covering = (place for place, theorem in enumerate(theorems) if theorem.covers(case))
@@ -79,11 +82,11 @@ def jobs(theorems: Sequence[Theorem], cases: Iterable[Case], *, sparing: bool) -
         yield Job(unit, places)
 
 
-def _units(cases: Iterable[Case]) -> Iterator[list[Case]]:
+def _units(cases: Iterable[AnyCase]) -> Iterator[list[AnyCase]]:
     """Consecutive cases on one family, not too many at once."""
-    unit: list[Case] = []
+    unit: list[AnyCase] = []
     for case in cases:
-        if unit and (case.solved is not unit[0].solved or len(unit) == CASES_IN_A_JOB):
+        if unit and (case.shared is not unit[0].shared or len(unit) == CASES_IN_A_JOB):
             yield unit
             unit = []
         unit.append(case)
@@ -91,7 +94,7 @@ def _units(cases: Iterable[Case]) -> Iterator[list[Case]]:
         yield unit
 
 
-def judged_here(theorems: Sequence[Theorem], work: Iterable[Job]) -> Iterator[tuple[Case, list[int], Found]]:
+def judged_here(theorems: Sequence[Theorem], work: Iterable[Job]) -> Iterator[tuple[AnyCase, list[int], Found]]:
     """Case by case, in this process."""
     for job in work:
         for case, places in zip(job.cases, job.places, strict=True):
@@ -132,7 +135,7 @@ class Workers:
         self._pool.shutdown(wait=kind is None, cancel_futures=True)
         self._pool = None
 
-    def judged(self, work: Iterable[Job]) -> Iterator[tuple[Case, list[int], Found]]:
+    def judged(self, work: Iterable[Job]) -> Iterator[tuple[AnyCase, list[int], Found]]:
         """As :func:`judged_here`, in the same order.
 
         Raises:
@@ -158,6 +161,20 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class _QuadraticMessage:
+    """A job on linear-quadratic cases: the fields of each, with the name of its algorithm."""
+
+    cases: list[tuple[LinearQuadraticFamily, GaussianPolicy, str, Fraction, int, GaussianPolicy | None, str]]
+    places: list[list[int]]
+
+    def open(self) -> list[AnyCase]:
+        return [
+            LinearQuadraticCase(family, phi, algorithm_named(algorithm), lam, steps, adapted, origin)
+            for family, phi, algorithm, lam, steps, adapted, origin in self.cases
+        ]
+
+
+@dataclass(frozen=True)
 class _Message:
     """A job without anything that only lives in one process."""
 
@@ -166,7 +183,7 @@ class _Message:
     cases: list[tuple[Array, str, Fraction, int, str]]
     places: list[list[int]]
 
-    def open(self) -> list[Case]:
+    def open(self) -> list[AnyCase]:
         solved = Solved(self.family)
         if self.optimum is not None:
             solved.optimum = self.optimum
@@ -176,12 +193,17 @@ class _Message:
         ]
 
 
-def _message(job: Job) -> _Message:
-    solved = job.cases[0].solved
+def _message(job: Job) -> _Message | _QuadraticMessage:
+    quadratic = [case for case in job.cases if isinstance(case, LinearQuadraticCase)]
+    if quadratic:
+        fields = [(x.family, x.phi, x.algorithm.name, x.lam, x.steps, x.adapted, x.origin) for x in quadratic]
+        return _QuadraticMessage(fields, job.places)
+    tabular = [case for case in job.cases if isinstance(case, Case)]
+    solved = tabular[0].solved
     return _Message(
         solved.family,
         vars(solved).get("optimum"),  # only if it is known already
-        [(case.phi, case.algorithm.name, case.lam, case.steps, case.origin) for case in job.cases],
+        [(case.phi, case.algorithm.name, case.lam, case.steps, case.origin) for case in tabular],
         job.places,
     )
 
