@@ -82,10 +82,10 @@ def test_sparing_leaves_out_identities_only_and_only_repetitions() -> None:
     dropped = 0
     for job, spared in zip(everything[len(THEOREMS) :], sparing[len(THEOREMS) :], strict=True):
         assert len(job.cases) <= CASES_IN_A_JOB
-        assert len({case.solved for case in job.cases}) == 1
+        assert len({case.shared for case in job.cases}) == 1
         for case, places, kept in zip(spared.cases, job.places, spared.places, strict=True):
             assert [place for place in places if place != identity] == [place for place in kept if place != identity]
-            key = (case.solved, case.origin, case.algorithm.name)
+            key = (case.shared, case.origin, case.algorithm.name)
             if identity in kept:
                 assert key not in judged
                 judged.add(key)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.run import TheoremResult
 from bomrl_theory.verify.verdict import Outcome, Verdict
@@ -34,7 +34,7 @@ class Judged:
     own: dict[str, dict[str, Any]]
     corpus: str
     offered: set[str] = field(default_factory=set)
-    rows: dict[str, tuple[Case, list[Verdict]]] = field(default_factory=dict)
+    rows: dict[str, tuple[AnyCase, list[Verdict]]] = field(default_factory=dict)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -51,7 +51,7 @@ class Judged:
         return [name for name, (_, verdicts) in self.rows.items() if any(v.outcome is outcome for v in verdicts)]
 
 
-def own_cases(theorem: Theorem) -> dict[str, Case]:
+def own_cases(theorem: Theorem) -> dict[str, AnyCase]:
     """Witness, probes and the cases where assumptions fail, by name.
 
     Raises:
@@ -63,7 +63,7 @@ def own_cases(theorem: Theorem) -> dict[str, Case]:
     return {name: _made(make, f"{theorem.id}, {name}") for name, make in makers.items()}
 
 
-def _made(make: Callable[[], Case], where: str) -> Case:
+def _made(make: Callable[[], AnyCase], where: str) -> AnyCase:
     try:
         return make()
     except BomrlError as error:
