@@ -35,7 +35,7 @@ class PerTask(Learner):
     def iterate(
         self, problem: Problem, phi: Float[Tensor, "B P"], memory: Memory, rng: np.random.Generator
     ) -> Iteration:
-        batch = problem.rollout(phi, memory["tasks"].numpy(), rng)
+        batch = problem.rollout(phi, memory["tasks"].cpu().numpy(), rng)
         samples, policy = problem.samples(batch), problem.policy
         theta = phi.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(
