@@ -18,6 +18,8 @@ class Batch:
         rewards: [T, R, H]; 0 after the end.
         alive: [T, R, H], whether the step was taken; a trajectory that ends in failure is followed by False.
         log_density: [T, R, H], of the action under the policy that drew it.
+        unstable: [T, R], whether the simulator gave the trajectory up; it is dead from that step on. None where that
+            cannot happen.
     """
 
     observations: Float[Tensor, "T R H+1 O"]
@@ -25,6 +27,7 @@ class Batch:
     rewards: Float[Tensor, "T R H"]
     alive: Bool[Tensor, "T R H"]
     log_density: Float[Tensor, "T R H"]
+    unstable: Bool[Tensor, "T R"] | None = None
 
     @property
     def tasks(self) -> int:

@@ -1,0 +1,253 @@
+"""Closed-loop rollouts of all tasks and trajectories together, on ``mujoco.batch``.
+
+One call of the policy gives the actions of all simulations, one call of the simulator takes its five steps in all of
+them on a pool of threads. Trajectories are those of Gymnasium's environments to the last bit, whatever the number of
+threads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bomrl_theory.control.batch import Batch
+from bomrl_theory.control.locomotion.ant import Ant
+from bomrl_theory.control.locomotion.half_cheetah import HalfCheetah
+from bomrl_theory.control.locomotion.models import (
+    FRAME_SKIP,
+    NO_STAGE,
+    integrator_of,
+    model_named,
+    simulations_of,
+    versions,
+)
+from bomrl_theory.control.locomotion.presets import Preset, preset_named
+from bomrl_theory.control.locomotion.rewards import rewards
+from bomrl_theory.control.locomotion.robot import Robot
+from bomrl_theory.control.policy import Policy
+from bomrl_theory.errors import InvalidTask
+from bomrl_theory.numbers import Array
+
+ROBOTS: dict[str, type[Robot]] = {"half-cheetah": HalfCheetah, "ant": Ant}
+
+
+class Locomotion:
+    """A robot that is to run at a velocity or in a direction, which is the task.
+
+    Args:
+        task: ``half-cheetah-vel``, ``half-cheetah-dir``, ``ant-vel`` or ``ant-dir``.
+        preset: ``finn2017`` or ``promp``.
+        horizon: H; the preset's when left out.
+        gamma: discount; the preset's when left out.
+        integrator: in place of the model's own: ``implicitfast`` moves the ant about four times as fast in
+            computing time, but not the same way.
+        threads: of the simulator; by default one for each processor. Results do not depend on it.
+
+    Raises:
+        UnknownName: no such task or preset.
+        InvalidTask: a number is out of range.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        preset: str = "promp",
+        *,
+        horizon: int | None = None,
+        gamma: float | None = None,
+        integrator: str | None = None,
+        threads: int | None = None,
+    ):
+        self.preset: Preset = preset_named(preset, task)
+        self.name = f"{task}:preset={preset}"
+        self.horizon = self.preset.horizon if horizon is None else _at_least_one("horizon", horizon)
+        self.gamma = self.preset.gamma if gamma is None else float(gamma)
+        if not 0 <= self.gamma <= 1:
+            raise InvalidTask(f"gamma is {gamma!r}; a discount lies between 0 and 1")
+        self.threads = _processors() if threads is None else _at_least_one("threads", threads)
+        self.robot = ROBOTS[task.rpartition("-")[0]]
+        self.model = model_named(self.robot.file, contact_forces=self.preset.contact_cost != 0, integrator=integrator)
+        self.integrator = integrator_of(self.model)
+        self.observations: int = self.model.nq + self.model.nv - self.robot.hidden
+        self.actions: int = self.model.nu
+        self.dt: float = self.model.opt.timestep * FRAME_SKIP
+        self._pool = simulations_of(self.model, 1, self.threads)
+
+    def draw_tasks(self, count: int, rng: np.random.Generator) -> Float[Array, "T 1"]:
+        """Goals, in m/s or as the sign of the direction."""
+        if self.preset.aim == "velocity":
+            return rng.uniform(*self.preset.goals, size=(count, 1))
+        return rng.choice(self.preset.goals, size=(count, 1))
+
+    def start_states(self, count: int, rng: np.random.Generator) -> tuple[Float[Array, "N nq"], Float[Array, "N nv"]]:
+        """Noisy copies of the model's own position at rest; all positions are drawn before all velocities."""
+        preset, model = self.preset, self.model
+        if preset.start == "uniform":
+            noise = rng.uniform(-preset.start_position, preset.start_position, (count, model.nq))
+        else:
+            noise = preset.start_position * rng.standard_normal((count, model.nq))
+        return model.qpos0 + noise, preset.start_velocity * rng.standard_normal((count, model.nv))
+
+    def rollout(
+        self,
+        policy: Policy,
+        theta: Float[Tensor, "T P"],
+        tasks: Float[Array, "T 1"],
+        trajectories: int,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """Run a policy's parameters of each task on that task, R times each.
+
+        What the generator draws, in this order: start states, then the noise of all actions [H, T, R, A]. A trajectory
+        that MuJoCo calls unstable, or whose state is not finite, is dead from that step on and marked as unstable.
+
+        Raises:
+            InvalidTask: sizes do not fit, or parameters or actions are not finite (names the task).
+        """
+        T, R, H, A = len(theta), _at_least_one("trajectories", trajectories), self.horizon, self.actions
+        goals = self._checked(policy, theta, tasks)
+        if self._pool.nsim != T * R:
+            self._pool = simulations_of(self.model, T * R, self.threads)
+        pool, robot = self._pool, self.robot(self._pool)
+        contact_counts = self.preset.contact_cost != 0
+
+        pool.reset(stage=NO_STAGE)
+        robot.qpos[:], robot.qvel[:] = self.start_states(T * R, rng)
+        pool.forward()
+        noise = torch.from_numpy(rng.standard_normal((H, T, R, A), dtype=_numpy_dtype(theta))).to(theta.device)
+        observed = np.empty((T * R, self.observations))
+        # Time comes first while recording, so that each step writes one contiguous block.
+        observations = torch.empty((H + 1, T, R, self.observations), dtype=theta.dtype, device=theta.device)
+        actions = torch.empty((H, T, R, A), dtype=theta.dtype, device=theta.device)
+        controls = np.empty((H, T * R, A))
+        positions = np.empty((H + 1, T * R))
+        contact = np.zeros((H, T * R))
+        alive = np.zeros((H + 1, T * R), dtype=bool)
+        unstable = np.zeros(T * R, dtype=bool)
+        low, high = self.model.actuator_ctrlrange.T
+
+        positions[0], alive[0] = robot.position(), True
+        robot.observe(observed)
+        observations[0] = torch.from_numpy(observed).view(T, R, -1)
+        for t in range(H):
+            with torch.no_grad():
+                actions[t] = policy.act(theta, observations[t], noise[t])
+            np.multiply(actions[t].view(T * R, A).numpy(force=True), self.preset.action_scale, out=controls[t])
+            self._check_actions(controls[t], R, t)
+            np.clip(controls[t], low, high, out=controls[t])
+            pool.ctrl = controls[t]
+            living = alive[t]
+            if living.any():
+                pool.step(living, nstep=FRAME_SKIP)
+                positions[t + 1] = robot.position()
+                failed = self._failed(robot, living)
+                if contact_counts and (going := living & ~failed).any():
+                    pool.forward(going)
+                    contact[t] = robot.contact()
+                unstable |= failed
+                alive[t] &= ~failed
+                alive[t + 1] = alive[t] & self._healthy(robot)
+                # A trajectory that is over keeps the observation of its end.
+                if alive[t].all():
+                    robot.observe(observed)
+                else:
+                    seen = np.empty_like(observed)
+                    robot.observe(seen)
+                    observed[alive[t]] = seen[alive[t]]
+            else:
+                positions[t + 1] = positions[t]
+            observations[t + 1] = torch.from_numpy(observed).view(T, R, -1)
+
+        velocity = np.diff(positions, axis=0) / self.dt
+        earned = rewards(self.preset, velocity, controls, contact, np.repeat(goals, R))
+        earned[~alive[:H]] = 0.0
+
+        def by_task(recorded: Tensor) -> Tensor:
+            return recorded.to(theta.device).movedim(0, 2).contiguous()
+
+        observations, actions = by_task(observations), by_task(actions)
+        with torch.no_grad():
+            density = policy.distribution(theta, observations[:, :, :-1].flatten(1, 2)).log_prob(actions.flatten(1, 2))
+        return Batch(
+            observations=observations,
+            actions=actions,
+            rewards=by_task(torch.from_numpy(earned).to(theta.dtype).view(H, T, R)),
+            alive=by_task(torch.from_numpy(alive[:H]).view(H, T, R)),
+            log_density=density.view(T, R, H),
+            unstable=torch.from_numpy(unstable).to(theta.device).view(T, R),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The preset's numbers, the versions of the simulator and everything else that decides trajectories."""
+        return {
+            "name": self.name,
+            **asdict(self.preset),
+            "horizon": self.horizon,
+            "gamma": self.gamma,
+            "model": self.robot.file,
+            "integrator": self.integrator,
+            "frame_skip": FRAME_SKIP,
+            "dt": self.dt,
+            **versions(),
+        }
+
+    def _failed(self, robot: Robot, living: Bool[Array, " N"]) -> Bool[Array, " N"]:
+        """Simulations that MuJoCo has warned of (it resets them without a word otherwise) or that are not finite."""
+        warned = self._pool.warning[:, :, 1].any(axis=1)
+        finite = np.isfinite(robot.qpos).all(axis=1) & np.isfinite(robot.qvel).all(axis=1)
+        return living & (warned | ~finite)
+
+    def _healthy(self, robot: Robot) -> Bool[Array, " N"]:
+        if self.preset.healthy is None:
+            return np.ones(self._pool.nsim, dtype=bool)
+        low, high = self.preset.healthy
+        height = robot.height()
+        return (low <= height) & (height <= high)
+
+    def _checked(self, policy: Policy, theta: Tensor, tasks: Array) -> Float[Array, " T"]:
+        """The goals, once everything fits."""
+        if (policy.observations, policy.actions) != (self.observations, self.actions):
+            raise InvalidTask(
+                f"the policy maps {policy.observations} observations to {policy.actions} actions; "
+                f"{self.name} has {self.observations} and {self.actions}"
+            )
+        if theta.shape != (len(tasks), policy.parameters):
+            raise InvalidTask(
+                f"theta has shape {list(theta.shape)}; {len(tasks)} tasks and {policy.parameters} parameters need "
+                f"[{len(tasks)}, {policy.parameters}]"
+            )
+        if tasks.shape[1:] != (1,) or not np.isfinite(tasks).all():
+            raise InvalidTask(f"tasks of {self.name} are finite goals of shape [T, 1], not {tasks!r:.80}")
+        bad = (~torch.isfinite(theta).all(-1)).nonzero()
+        if len(bad):
+            raise InvalidTask(f"theta of task {int(bad[0])} is not finite; use a smaller step in adaptation")
+        return tasks[:, 0]
+
+    def _check_actions(self, controls: Float[Array, "N A"], trajectories: int, step: int) -> None:
+        finite = np.isfinite(controls).all(axis=1)
+        if not finite.all():
+            task, trajectory = divmod(int(np.flatnonzero(~finite)[0]), trajectories)
+            raise InvalidTask(
+                f"the policy's action is not finite on task {task}, trajectory {trajectory}, step {step}; "
+                "its parameters or scale are too large"
+            )
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise InvalidTask(f"{name} is {value!r}; it must be a whole number of at least 1")
+    return int(value)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _numpy_dtype(theta: Tensor) -> Any:
+    return np.float32 if theta.dtype == torch.float32 else np.float64
