@@ -39,7 +39,7 @@ class Samples:
             gae: lambda of generalised advantage estimation.
         """
         weights = batch.alive.flatten(1).to(batch.rewards.dtype)
-        weights = weights / weights.sum(1, keepdim=True)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
         return cls(
             observations=batch.observations[:, :, :-1].flatten(1, 2),
             actions=batch.actions.flatten(1, 2),
