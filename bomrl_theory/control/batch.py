@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -13,14 +14,14 @@ class Batch:
     """Trajectories of T tasks, R of each, of at most H steps.
 
     Attributes:
-        observations: [T, R, H + 1, O]; the last one is where the trajectory ended.
+        observations: [T, R, H + 1, O], finite, also after the end; the last one is where the trajectory ended.
         actions: [T, R, H, A], as the policy drew them, before any clipping by the task.
         rewards: [T, R, H]; 0 after the end.
         alive: [T, R, H], whether the step was taken; a trajectory that ends in failure is followed by False.
         log_density: [T, R, H], of the action under the policy that drew it.
     """
 
-    observations: Float[Tensor, "T R H+1 O"]
+    observations: Float[Tensor, "T R _ O"]
     actions: Float[Tensor, "T R H A"]
     rewards: Float[Tensor, "T R H"]
     alive: Bool[Tensor, "T R H"]
@@ -34,6 +35,12 @@ class Batch:
     def steps(self) -> int:
         """Steps that were taken in all tasks together."""
         return int(self.alive.sum())
+
+    @property
+    def failed(self) -> Bool[Tensor, "T R H"]:
+        """Whether the trajectory ended with this step, by failure and not by the horizon."""
+        ended = ~self.alive[..., 1:] & self.alive[..., :-1]
+        return torch.cat([ended, torch.zeros_like(self.alive[..., :1])], dim=-1)
 
     @property
     def returns(self) -> Float[Tensor, "T R"]:
