@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bomrl_theory.control.batch import Batch
-from bomrl_theory.control.policy_gradient import PolicyGradientStep
+from bomrl_theory.control.policy_gradient_step import PolicyGradientStep
 from bomrl_theory.control.problem import Problem
 
 LOWER_LEVELS = ("kl-prior", "kl-posterior", "euclidean")

@@ -12,7 +12,7 @@ from torch import Tensor
 from bomrl_theory.control.batch import Batch
 from bomrl_theory.control.divergence import Fisher, mean_kl
 from bomrl_theory.control.learner import NO_STEP, Iteration, Learner, Memory, stacked
-from bomrl_theory.control.policy_gradient import PolicyGradientStep, Surrogate, policy_surrogate
+from bomrl_theory.control.policy_gradient_step import PolicyGradientStep, Surrogate, policy_surrogate
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.control.samples import Samples
 from bomrl_theory.control.trust_region import trust_region_step

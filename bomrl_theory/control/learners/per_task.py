@@ -16,7 +16,7 @@ from torch import Tensor
 from bomrl_theory.control.divergence import Fisher, mean_kl
 from bomrl_theory.control.gradient_learner import THINNING
 from bomrl_theory.control.learner import NO_STEP, Iteration, Learner, Memory, stacked
-from bomrl_theory.control.policy_gradient import policy_surrogate
+from bomrl_theory.control.policy_gradient_step import policy_surrogate
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.control.trust_region import trust_region_step
 

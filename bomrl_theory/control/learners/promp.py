@@ -22,7 +22,7 @@ from torch import Tensor
 from bomrl_theory.control.divergence import mean_kl
 from bomrl_theory.control.gradient_learner import Experience
 from bomrl_theory.control.learner import Iteration, Learner, Memory, stacked
-from bomrl_theory.control.policy_gradient import PolicyGradientStep
+from bomrl_theory.control.policy_gradient_step import PolicyGradientStep
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.meta.rule import BETA, BETA_SQUARED, EPSILON
 
