@@ -53,7 +53,9 @@ class PointMass:
         if self.broken is not None and self.rollouts > self.broken:
             rewards[-1] = rewards[-1] * float("nan")
         alive = torch.ones(T, R, H, dtype=torch.bool)
-        return Batch(torch.stack(x, 2), torch.stack(actions, 2), torch.stack(rewards, 2), alive, torch.stack(density, 2))
+        return Batch(
+            torch.stack(x, 2), torch.stack(actions, 2), torch.stack(rewards, 2), alive, torch.stack(density, 2)
+        )
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "horizon": self.horizon}

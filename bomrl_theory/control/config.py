@@ -48,4 +48,5 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Config:
-        return cls(**(values | {"hidden": tuple(values["hidden"])}))
+        hidden: dict[str, Any] = {"hidden": tuple(values["hidden"])}
+        return cls(**(values | hidden))

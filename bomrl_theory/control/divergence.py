@@ -21,7 +21,7 @@ def mean_kl(
 
 
 class Fisher:
-    """The Fisher information of each task's policy on its samples: the second derivative of :func:`mean_kl` at equality.
+    """Fisher information of each task's policy on its samples: the second derivative of :func:`mean_kl` at equality.
 
     Args:
         policy: the policy.

@@ -117,4 +117,3 @@ def learner_named(name: str) -> Learner:
 def stacked(phi: Float[Tensor, "1 P"], tasks: int) -> Float[Tensor, "T P"]:
     """The meta-parameters once for each task."""
     return phi.expand(tasks, -1).contiguous()
-

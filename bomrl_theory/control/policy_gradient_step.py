@@ -5,7 +5,7 @@ Two surrogates L have the policy gradient at the policy that collected the data 
 - ``log-likelihood``: ``mean A log pi_theta(a|x)``. What Finn et al. 2017's code differentiates; its second derivative
   leaves out how theta changes the distribution of the data.
 - ``likelihood-ratio``: ``mean A pi_theta(a|x) / pi_old(a|x)``, the low-variance-curvature surrogate of Rothfuss et al.
-  2019 (ProMP, eq. 12, reconstructed from memory): its second derivative keeps ``grad log pi grad log pi^T A`` of every step.
+  2019 (ProMP; reconstructed from memory): its second derivative keeps ``grad log pi grad log pi^T A`` of every step.
 """
 
 from __future__ import annotations

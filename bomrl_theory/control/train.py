@@ -26,7 +26,7 @@ from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import NO_STEP, Iteration, Memory, learner_named
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.control.simulator import Simulator
-from bomrl_theory.errors import InvalidFile, InvalidTask
+from bomrl_theory.errors import InvalidTask
 from bomrl_theory.meta.resumable import ResumableRun
 from bomrl_theory.numbers import Array
 
@@ -134,9 +134,7 @@ class Trainer:
         elif failures >= PATIENCE:
             status = f"stopped: the line search found no step on {PATIENCE} batches in a row"
         steps = state.steps + made.steps
-        record = Record(
-            state.iteration, steps, made.before, made.after, made.kl, made.moved, made.gradient, status
-        )
+        record = Record(state.iteration, steps, made.before, made.after, made.kl, made.moved, made.gradient, status)
         if status.startswith("stopped"):
             return record, replace(state, status=status, failures=failures)
         how = "finished" if last else "running"

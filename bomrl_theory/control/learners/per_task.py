@@ -38,9 +38,7 @@ class PerTask(Learner):
         batch = problem.rollout(phi, memory["tasks"].cpu().numpy(), rng)
         samples, policy = problem.samples(batch), problem.policy
         theta = phi.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(
-            policy_surrogate(policy, theta, samples, "likelihood-ratio").sum(), theta
-        )
+        (gradient,) = torch.autograd.grad(policy_surrogate(policy, theta, samples, "likelihood-ratio").sum(), theta)
         old = samples.mean(samples.advantages)
 
         def measure(trial: Float[Tensor, "T P"]) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:

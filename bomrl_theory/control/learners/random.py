@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from bomrl_theory.control.adaptation import ALGORITHMS, adapted
+from bomrl_theory.control.adaptation import ALGORITHMS, adapted, first_lam
 from bomrl_theory.control.learner import Iteration, Learner, Memory, stacked
 from bomrl_theory.control.problem import Problem
 
@@ -26,7 +26,7 @@ class Random(Learner):
         tasks = problem.draw_tasks(rng)
         theta = stacked(phi, len(tasks))
         before = problem.rollout(theta, tasks, rng)
-        after = problem.rollout(adapted(problem, theta, before), tasks, rng)
+        after = problem.rollout(adapted(problem, theta, before, first_lam(problem)), tasks, rng)
         return Iteration(
             phi=phi,
             memory=memory,
