@@ -1,6 +1,6 @@
 """How a task adapts: one policy-gradient step, or one of BO-MRL's lower levels solved on one-time data.
 
-On a network the lower level is posed so that it has a maximum: the critic is quadratic in the action and fitted to
+On a network the lower level is posed so that it has a maximum: the critic is linear in the action's noise and fitted to
 standardised advantages, all steps count alike, and a weak proximal term keeps directions that no observation feels.
 """
 
@@ -17,12 +17,12 @@ from bomrl_theory.control.policy_gradient_step import PolicyGradientStep
 from bomrl_theory.control.problem import Problem
 
 ALGORITHMS = ("policy-gradient", *LOWER_LEVELS)
-PROXIMAL = 0.01
+PROXIMAL = 0.1
 """mu, in units of standardised advantages; the Euclidean algorithm needs none."""
 TOLERANCE, STEPS = 0.1, 50
 """Of the inner optimisation: the gradient's length relative to that at the start, and the most steps."""
 FURTHEST = 10.0
-"""A task that moves further than this many times the aimed divergence counts as not solved."""
+"""A task that moves further than this, in nats, or so many times the aimed divergence, counts as not solved."""
 FIRST_LAM = {"kl-prior": 2.0, "kl-posterior": 1.0, "euclidean": 10.0}
 """Where the search of lambda begins: small moves on a new network."""
 
@@ -35,7 +35,7 @@ def lower_level(problem: Problem, lam: float) -> LowerLevel:
         algorithm=algorithm,
         lam=lam,
         mu=0.0 if algorithm == "euclidean" else PROXIMAL,
-        critic="quadratic-advantage",
+        critic="linear-advantage",
         gamma=problem.simulator.gamma,
         gae=problem.config.gae,
         visitation="uniform",
@@ -55,7 +55,7 @@ def first_lam(problem: Problem) -> float:
 def usable(problem: Problem, found: Adapted) -> Bool[Tensor, " T"]:
     """Tasks whose adapted policy can be run: a maximum, or on the way to one, and not far away."""
     fine = torch.tensor([status in (SOLVED, TRUNCATED) for status in found.status], device=found.theta.device)
-    return fine & (found.kl <= FURTHEST * problem.config.divergence)
+    return fine & (found.kl <= FURTHEST * max(1.0, problem.config.divergence))
 
 
 def kept(problem: Problem, found: Adapted, theta: Float[Tensor, "T P"]) -> Float[Tensor, "T P"]:

@@ -245,6 +245,8 @@ class QuadraticAdvantage(_FromAdvantages):
 
     ridge = 1e-2
     """Relative weight of squared coefficients: the features are nearly orthonormal under phi."""
+    curved = True
+    """Whether there are the quadratic features ``z_i z_j``."""
 
     def __init__(self, collected: Collected):
         super().__init__(collected)
@@ -260,7 +262,7 @@ class QuadraticAdvantage(_FromAdvantages):
         self._row, self._column = torch.triu_indices(size, size, device=x.device)
         pairs = noise[..., self._row] * noise[..., self._column] - (self._row == self._column).to(x.dtype)
         linear = (noise[..., :, None] * self._context[..., None, :]).flatten(2)
-        self._design = torch.cat([linear, pairs], dim=-1) * alive
+        self._design = (torch.cat([linear, pairs], dim=-1) if self.curved else linear) * alive
         gram = self._design.double().mT @ self._design.double()
         diagonal = gram.diagonal(dim1=-2, dim2=-1)
         diagonal.add_(self.ridge * diagonal.mean(-1, keepdim=True))
@@ -274,8 +276,10 @@ class QuadraticAdvantage(_FromAdvantages):
 
     def expected(self, pi: Gaussian, w: Tensor) -> Float[Tensor, "T N"]:
         phi, size = self.collected.gaussian, pi.mean.shape[-1]
-        linear = w[:, : -len(self._row)].unflatten(1, (size, -1))
         noise = phi.whitened(pi.mean)
+        if not self.curved:
+            return (self._context @ w.unflatten(1, (size, -1)).mT * noise).sum(-1)
+        linear = w[:, : -len(self._row)].unflatten(1, (size, -1))
         quadratic = symmetric(w[:, -len(self._row) :])
         spread = torch.linalg.solve_triangular(phi.factor, pi.factor, upper=False)
         constant = (quadratic * (spread @ spread.mT)).sum((-2, -1)) - quadratic.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -291,6 +295,17 @@ class QuadraticAdvantage(_FromAdvantages):
 
     def _influence(self, q: Tensor) -> Float[Tensor, "T N"]:
         return self._cotangent(q) * self._residuals
+
+
+class LinearAdvantage(QuadraticAdvantage):
+    """Without quadratic features: the scores of the mean, times the standardised observation and 1.
+
+    They are compatible features (Sutton et al. 2000) of a policy whose mean is any linear function of the observation.
+    In the mean of the action the inner problem of Alg^(1) and Alg^(2) is then strictly concave at every lambda, where
+    a curvature fitted to few samples may not be.
+    """
+
+    curved = False
 
 
 class ImportanceWeighted(_FromAdvantages):
@@ -332,5 +347,6 @@ def _joined(observations: Float[Tensor, "T N O"], actions: Float[Tensor, "T N A"
 CRITICS = {
     "quadratic-values": QuadraticValues,
     "quadratic-advantage": QuadraticAdvantage,
+    "linear-advantage": LinearAdvantage,
     "importance": ImportanceWeighted,
 }

@@ -36,7 +36,7 @@ class LowerLevel:
             ``|theta - theta_phi|^2``.
         lam: lambda > 0, in the unit of return; of standardised advantages where the critic standardises.
         mu: weight of a further ``|theta - theta_phi|^2``; 0.1 makes networks well posed.
-        critic: "quadratic-values", "quadratic-advantage" or "importance".
+        critic: "quadratic-values", "quadratic-advantage", "linear-advantage" or "importance".
         gamma: discount. gae: lambda of the advantage estimator.
         visitation: "discounted" weighs step t with ``gamma^t``; "uniform" counts all steps alike, as is common.
         tolerance: on the norm of the gradient, relative to that at phi.
