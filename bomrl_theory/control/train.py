@@ -11,6 +11,7 @@ A killed run goes on to the same bytes; see :mod:`bomrl_theory.meta.resumable`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,42 +26,18 @@ from torch import Tensor
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import NO_STEP, Iteration, Memory, learner_named
 from bomrl_theory.control.problem import Problem
+from bomrl_theory.control.record import Record
 from bomrl_theory.control.simulator import Simulator
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.meta.resumable import ResumableRun
 from bomrl_theory.numbers import Array
 
 FORMAT, TIMING = "bomrl-control-1", "timing.csv"
+LEARNER_SETTINGS = "settings of the learner"
 PHI, MEMORY = "phi", "memory."
 """Name of the parameters, and what stands before the names of the learner's memory."""
 PATIENCE = 5
 """So many failed line searches in a row, each on new data, end a run."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One iteration; returns are undiscounted means over all trajectories.
-
-    Attributes:
-        iteration: 0, 1, ...
-        steps: environment steps from the beginning to the end of this iteration.
-        return_before: of the meta-policy on the iteration's tasks.
-        return_after: of the adapted policies, on trajectories that nothing was fitted to.
-        kl: mean KL that the upper level's step moved the policies by, in nats.
-        adaptation_kl: mean KL from the meta-policy to the adapted policies, in nats.
-        inner_gradient: mean length of the inner objective's gradient, see
-            :class:`~bomrl_theory.control.learner.Iteration`.
-        status: "stepped", "line search failed", or why the run stopped here.
-    """
-
-    iteration: int
-    steps: int
-    return_before: float
-    return_after: float
-    kl: float | None
-    adaptation_kl: float | None
-    inner_gradient: float | None
-    status: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +85,11 @@ class Trainer:
         self.config = replace(config, algorithm=algorithm)
         self.problem = Problem.new(simulator, self.config)
 
+    @property
+    def iterations(self) -> int:
+        """How many there are: one, to measure, for a learner without training."""
+        return self.config.iterations if self.learner.trained else 1
+
     def begin(self, rng: np.random.Generator) -> State:
         """The state before the first iteration."""
         phi, memory = self.learner.begin(self.problem, rng)
@@ -116,12 +98,9 @@ class Trainer:
     def run(self, state: State, rng: np.random.Generator) -> Iterator[tuple[Record, State]]:
         """Every iteration's record with the state after it; the generator is moved on as the state is."""
         torch.set_num_threads(self.config.threads)
-        iterations = self.config.iterations if self.learner.trained else 1
         while state.status == "running":
-            if state.iteration >= iterations:  # only without any iterations
-                return
             made = self.learner.iterate(self.problem, state.phi, state.memory, rng)
-            record, state = self._after(state, made, last=state.iteration + 1 == iterations)
+            record, state = self._after(state, made, last=state.iteration + 1 == self.iterations)
             yield record, state
 
     def _after(self, state: State, made: Iteration, *, last: bool) -> tuple[Record, State]:
@@ -147,7 +126,7 @@ def _check(config: Config) -> None:
     Raises:
         InvalidTask: names the value and the remedy.
     """
-    for name, least in (("iterations", 0), ("tasks", 1), ("trajectories", 1), ("threads", 1)):
+    for name, least in (("iterations", 1), ("tasks", 1), ("trajectories", 1), ("threads", 1)):
         if getattr(config, name) < least:
             raise InvalidTask(f"{name} = {getattr(config, name)}; it must be at least {least}")
     for name in ("alpha", "lam", "divergence", "radius"):
@@ -184,11 +163,12 @@ class ControlRun(ResumableRun[State, Record]):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
         settings: dict[str, Any] = {
             **trainer.config.as_json(),
-            "settings of the learner": trainer.learner.settings(),
+            LEARNER_SETTINGS: trainer.learner.settings(),
             "seed": seed,
             "simulator": trainer.problem.simulator.describe(),
         }
-        super().__init__(path, trainer.begin(rng), rng, settings, resume=resume)
+        as_saved = json.loads(json.dumps(settings))
+        super().__init__(path, trainer.begin(rng), rng, as_saved, resume=resume)
 
     def arrays(self, state: State) -> dict[str, Array]:
         counts = {"steps": np.array(state.steps), "failures": np.array(state.failures)}
