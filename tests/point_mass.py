@@ -1,25 +1,27 @@
-"""A cheap family of control tasks: a point in the plane is pushed towards a goal, or along a direction."""
+"""A cheap family of control tasks: a point in the plane is pushed towards a goal."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from bomrl_theory.control.batch import Batch
+from bomrl_theory.control.catalogue import SIMULATORS, Entry
 from bomrl_theory.control.policy import Policy
 from bomrl_theory.numbers import Array
 
 
 class PointMass:
-    """``x' = x + 0.2 clip(a)``, reward ``-|x' - goal|``; goals on a circle of radius 1, observed is only x.
+    """``x' = x + 0.2 clip(a)``, reward ``-|x' - goal|``; goals on a half circle of radius 1, observed is only x.
 
     Args:
         horizon: steps.
-        broken: from this rollout on rewards are not a number; None for never.
+        broken: so many rollouts are fine, later ones have rewards that are not numbers; None: all are fine.
     """
 
     name = "point-mass"
@@ -36,26 +38,37 @@ class PointMass:
     def rollout(
         self, policy: Policy, theta: Float[Tensor, "T P"], tasks: Array, trajectories: int, rng: np.random.Generator
     ) -> Batch:
-        T, R, H = len(tasks), trajectories, self.horizon
-        goal = torch.as_tensor(tasks[:, None], dtype=theta.dtype)
-        draws = rng.standard_normal((H + 1, T, R, 2))
-        noise = torch.as_tensor(draws, dtype=theta.dtype)
-        x = [0.1 * noise[H]]
+        goal = torch.as_tensor(tasks[:, None]).to(theta)
+        draws = rng.standard_normal((self.horizon + 1, len(tasks), trajectories, 2))
+        noise = torch.as_tensor(draws).to(theta)
+        x = [0.1 * noise[-1]]
         actions, rewards, density = [], [], []
         with torch.no_grad():
-            for h in range(H):
-                action = policy.act(theta, x[-1], noise[h])
-                density.append(policy.distribution(theta, x[-1]).log_prob(action))
-                actions.append(action)
-                x.append(x[-1] + 0.2 * action.clamp(-1, 1))
+            for step in noise[:-1]:
+                actions.append(policy.act(theta, x[-1], step))
+                density.append(policy.distribution(theta, x[-1]).log_prob(actions[-1]))
+                x.append(x[-1] + 0.2 * actions[-1].clamp(-1, 1))
                 rewards.append(-(x[-1] - goal).norm(dim=-1))
         self.rollouts += 1
         if self.broken is not None and self.rollouts > self.broken:
-            rewards[-1] = rewards[-1] * float("nan")
-        alive = torch.ones(T, R, H, dtype=torch.bool)
+            rewards[-1] = rewards[-1] * torch.nan
+        earned = torch.stack(rewards, 2)
         return Batch(
-            torch.stack(x, 2), torch.stack(actions, 2), torch.stack(rewards, 2), alive, torch.stack(density, 2)
+            observations=torch.stack(x, 2),
+            actions=torch.stack(actions, 2),
+            rewards=earned,
+            alive=torch.ones_like(earned, dtype=torch.bool),
+            log_density=torch.stack(density, 2),
         )
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "horizon": self.horizon}
+
+
+def register(patch: pytest.MonkeyPatch | None = None) -> None:
+    """Make it known by its name; in this process for the length of a test, or for good."""
+    entry = Entry(PointMass, "a point in the plane is pushed towards a goal")
+    if patch is None:
+        SIMULATORS[PointMass.name] = entry
+    else:
+        patch.setitem(SIMULATORS, PointMass.name, entry)

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from bomrl_theory.control.conjugate_gradient import conjugate_gradient
+
 Product: TypeAlias = Callable[[Float[Tensor, "B P"]], Float[Tensor, "B P"]]
 """A symmetric positive semi-definite matrix of each problem, times a vector of it."""
 Measure: TypeAlias = Callable[[Float[Tensor, "B P"]], tuple[Float[Tensor, " B"], Float[Tensor, " B"]]]
 """At other parameters: by how much the objective is larger than at the old ones, and the divergence from them."""
 
-ITERATIONS, DAMPING = 10, 1e-5
+ITERATIONS, TOLERANCE, DAMPING = 10, 1e-5, 1e-5
 """Of conjugate gradients, as in the code of MAML and ProMP."""
 SHRINK, TRIALS = 0.8, 15
 """Of the backtracking, as there."""
@@ -36,36 +38,6 @@ class TrustRegionStep:
     kl: Float[Tensor, " B"]
 
 
-def conjugate_gradients(
-    product: Product, target: Float[Tensor, "B P"], iterations: int = ITERATIONS, tolerance: float = 1e-10
-) -> Float[Tensor, "B P"]:
-    """An approximate solution of ``M x = target`` for each problem, that is stopped when its residual is small.
-
-    Args:
-        product: with M.
-        target: right sides.
-        iterations: at most.
-        tolerance: of the squared residual, relative to the squared length of the target.
-    """
-    x, residual, direction = torch.zeros_like(target), target, target
-    square = (residual**2).sum(-1, keepdim=True)
-    enough = tolerance * square
-    for _ in range(iterations):
-        running = square > enough
-        if not bool(running.any()):
-            break
-        image = product(direction)
-        curvature = (direction * image).sum(-1, keepdim=True)
-        running = running & (curvature > 0)
-        length = torch.where(running, square / torch.where(running, curvature, 1.0), 0.0)
-        x = x + length * direction
-        residual = residual - length * image
-        following = (residual**2).sum(-1, keepdim=True)
-        direction = torch.where(running, residual + following / torch.where(square > 0, square, 1.0) * direction, 0.0)
-        square = torch.where(running, following, 0.0)
-    return x
-
-
 def full_step(product: Product, gradient: Float[Tensor, "B P"], radius: float) -> Float[Tensor, "B P"]:
     """The natural gradient, scaled so that the quadratic model of the divergence is ``radius``.
 
@@ -78,7 +50,7 @@ def full_step(product: Product, gradient: Float[Tensor, "B P"], radius: float) -
     def damped(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         return product(v) + DAMPING * v
 
-    direction = conjugate_gradients(damped, gradient)
+    direction = conjugate_gradient(damped, gradient, tolerance=TOLERANCE, steps=ITERATIONS).x
     curvature = (direction * damped(direction)).sum(-1, keepdim=True)
     return direction * (2 * radius / curvature.clamp(min=torch.finfo(gradient.dtype).tiny)).sqrt()
 
