@@ -203,7 +203,9 @@ class QuadraticValues(_OnBatch):
 
         Exact in expectation if ``Q_h`` is quadratic too, as on linear-quadratic tasks.
         """
-        value = self._expected(self.collected.of_parameters(phi), self.collected.observations, self._solved(h.flatten(1)))
+        value = self._expected(
+            self.collected.of_parameters(phi), self.collected.observations, self._solved(h.flatten(1))
+        )
         return (self.collected.weights.flatten(1) * value).sum(-1)
 
 

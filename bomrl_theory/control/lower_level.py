@@ -158,9 +158,7 @@ def adapt(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: Lower
     return replace(tries, on_radius=outside, status=status)
 
 
-def lambda_for(
-    kl_target: float, policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel
-) -> float:
+def lambda_for(kl_target: float, policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> float:
     """The lambda, one for all tasks, whose adapted policies are on average at that divergence from phi.
 
     Raises:
