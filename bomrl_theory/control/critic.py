@@ -62,7 +62,7 @@ class Collected:
     @cached_property
     def weights(self) -> Float[Tensor, "T R H"]:
         """``discount^t``, divided by its sum over the horizon, on steps that were taken."""
-        tasks, trajectories, horizon = self.batch.alive.shape
+        _, trajectories, horizon = self.batch.alive.shape
         time = torch.arange(horizon, dtype=self.phi.dtype, device=self.phi.device)
         decay = self.discount**time
         return (decay / (decay.sum() * trajectories)) * self.batch.alive

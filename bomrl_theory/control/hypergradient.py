@@ -173,7 +173,7 @@ def _pulled_back(
     w = critic.coefficients.detach().clone().requires_grad_()
     with torch.enable_grad():
         prior = collected.of_parameters(phi)
-        _, h = torch.func.jvp(lambda t: problem.at_steps(t, prior, w), (theta,), (v,))
+        h: Tensor = torch.func.jvp(lambda t: problem.at_steps(t, prior, w), (theta,), (v,))[1]
         if bool(adapted.on_radius.any()):
             h = h - price[:, None] * problem.divergence(collected.of_parameters(theta), prior)
         weight = collected.weights.flatten(1)
