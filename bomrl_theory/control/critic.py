@@ -242,11 +242,11 @@ class QuadraticAdvantage(_FromAdvantages):
     """Advantages, standardised, quadratic in the action with coefficients that vary linearly with the observation.
 
     In phi's own noise ``z``, ``A = sum_ij G_ij z_i f_j(x) + sum_{i<=j} M_ij (z_i z_j - [i = j])``, ``f`` the
-    standardised observation and 1; fitted by ridge regression. Under any Gaussian its expectation is in closed form.
+    standardised observation and 1; fitted by ridge regression with the visitation's weights. Under any Gaussian its expectation is in closed form.
     """
 
-    ridge = 1e-2
-    """Relative weight of squared coefficients: the features are nearly orthonormal under phi."""
+    prior_steps = 10
+    """Squared coefficients weigh as much as so many steps would: the features are nearly orthonormal under phi."""
 
     def __init__(self, collected: Collected):
         super().__init__(collected)
@@ -263,11 +263,13 @@ class QuadraticAdvantage(_FromAdvantages):
         pairs = noise[..., self._row] * noise[..., self._column] - (self._row == self._column).to(x.dtype)
         linear = (noise[..., :, None] * self._context[..., None, :]).flatten(2)
         self._design = torch.cat([linear, pairs], dim=-1) * alive
-        gram = self._design.double().mT @ self._design.double()
+        self._weighted = self._design * collected.weights.flatten(1)[..., None]
+        gram = self._weighted.double().mT @ self._design.double()
         diagonal = gram.diagonal(dim1=-2, dim2=-1)
-        diagonal.add_(self.ridge * diagonal.mean(-1, keepdim=True))
+        ridge = self.prior_steps / batch.alive.sum((1, 2)).clamp(min=1)
+        diagonal.add_(ridge[:, None] * diagonal.mean(-1, keepdim=True))
         self._factor = torch.linalg.cholesky(gram).to(x.dtype)
-        self.coefficients = self._solved(torch.einsum("tnd,tn->td", self._design, self._targets))
+        self.coefficients = self._solved(torch.einsum("tnd,tn->td", self._weighted, self._targets))
         fitted = torch.einsum("tnd,td->tn", self._design, self.coefficients)
         self._residuals = (self._targets - fitted) * batch.alive.flatten(1)
 
@@ -286,7 +288,7 @@ class QuadraticAdvantage(_FromAdvantages):
 
     def _cotangent(self, q: Tensor) -> Float[Tensor, "T N"]:
         """Of the targets."""
-        return torch.einsum("tnd,td->tn", self._design, self._solved(q))
+        return torch.einsum("tnd,td->tn", self._weighted, self._solved(q))
 
     def values_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
         return self._future_surrogate(phi, self._cotangent(q))
@@ -314,7 +316,7 @@ class ImportanceWeighted(_FromAdvantages):
 
     def projection_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
         """There is no projection: the coefficients are the steps' own."""
-        return torch.zeros_like(self.unit)
+        return 0 * phi.sum(-1)
 
 
 def symmetric(w: Float[Tensor, "T D"]) -> Float[Tensor, "T z z"]:

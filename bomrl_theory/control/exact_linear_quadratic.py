@@ -52,12 +52,28 @@ def return_gradient(model: Model, policy: LinearGaussian, theta: Float[Tensor, "
 
 @dataclass(frozen=True, eq=False)
 class ExactInnerProblem:
-    """The inner problem of each task with exact expectations; only algorithm, lambda and mu of ``lower`` count."""
+    """The inner problem of each task with exact expectations.
+
+    Attributes:
+        model: the tasks.
+        policy, phi: the class of policies and the parameters [T, P] that collect.
+        algorithm, lam, mu: as :class:`~bomrl_theory.control.inner_problem.InnerProblem` has them.
+    """
 
     model: Model
     policy: LinearGaussian
     phi: Float[Tensor, "T P"]
-    lower: LowerLevel
+    algorithm: str
+    lam: Float[Tensor, " T"]
+    mu: float = 0.0
+
+    @classmethod
+    def of(
+        cls, model: Model, policy: LinearGaussian, phi: Float[Tensor, "*T P"], lower: LowerLevel
+    ) -> ExactInnerProblem:
+        """The problem that :func:`~bomrl_theory.control.lower_level.adapt` poses from samples."""
+        start = phi.expand(model.tasks, -1)
+        return cls(model, policy, start, lower.algorithm, torch.full_like(start[:, 0], lower.lam), lower.mu)
 
     def objective(
         self, theta: Float[Tensor, "T P"], phi: Float[Tensor, "T P"], parts: Collection[str] = PARTS
@@ -71,11 +87,11 @@ class ExactInnerProblem:
         cost = known.H_xx - gain.mT @ known.H_ux - known.H_ux.mT @ gain + gain.mT @ known.H_uu @ gain
         value = -trace(cost, moment) - trace(known.H_uu, covariance)
         squares = (theta - (phi if "direct" in parts else self.phi)).square().sum(-1)
-        value = value - self.lower.mu * squares
-        if self.lower.algorithm == "euclidean":
-            return value - self.lower.lam * squares
-        pair = (*prior, gain, covariance) if self.lower.algorithm == "kl-prior" else (gain, covariance, *prior)
-        return value - self.lower.lam * divergence(*pair).mean(moment)
+        value = value - self.mu * squares
+        if self.algorithm == "euclidean":
+            return value - self.lam * squares
+        pair = (*prior, gain, covariance) if self.algorithm == "kl-prior" else (gain, covariance, *prior)
+        return value - self.lam * divergence(*pair).mean(moment)
 
     def adapt(self) -> Float[Tensor, "T P"]:
         """The maximiser, to rounding: limited-memory BFGS, then Newton's steps."""
@@ -125,6 +141,4 @@ def meta_objective(
     model: Model, policy: LinearGaussian, phi: Float[Tensor, " P"], lower: LowerLevel
 ) -> Float[Tensor, ""]:
     """``F(phi)``, the weighted mean over the tasks of the return after exact adaptation."""
-    start = phi.expand(len(model.A), -1)
-    problem = ExactInnerProblem(model, policy, start, lower)
-    return model.weights @ returns(model, policy, problem.adapt())
+    return model.weights @ returns(model, policy, ExactInnerProblem.of(model, policy, phi, lower).adapt())
