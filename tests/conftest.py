@@ -29,6 +29,7 @@ CHECKED = (
     "meta",
     "theory",
     "verify",
+    "control",
 )
 jaxtyping.install_import_hook([f"bomrl_theory.{layer}" for layer in CHECKED], "beartype.beartype")
 

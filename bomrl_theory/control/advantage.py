@@ -34,9 +34,12 @@ def discounted_returns(batch: Batch, gamma: float) -> Float[Tensor, "T R H"]:
 
 
 def features(batch: Batch) -> Float[Tensor, "T R H F"]:
-    """Observations, their squares, and powers of time up to the cube (Duan et al. 2016, as in MAML and ProMP)."""
+    """Observations, their squares, and powers of time up to the cube (Duan et al. 2016, as in MAML and ProMP).
+
+    Time runs from 0 to 1 over the horizon.
+    """
     x = batch.observations[..., :-1, :].clamp(-LARGEST_OBSERVATION, LARGEST_OBSERVATION)
-    time = torch.arange(x.shape[-2], dtype=x.dtype, device=x.device) / 100
+    time = torch.arange(x.shape[-2], dtype=x.dtype, device=x.device) / x.shape[-2]
     powers = torch.stack([torch.ones_like(time), time, time**2, time**3], dim=-1)
     return torch.cat([x, x**2, powers.expand(*x.shape[:-1], 4)], dim=-1)
 

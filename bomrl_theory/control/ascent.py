@@ -93,7 +93,9 @@ def maximise(
         moved = running & found
         s, y = best[0] - theta, gradient - best[2]
         product_sy, squared = (s * y).sum(-1), s.square().sum(-1)
-        curvature = torch.where(moved & (squared > 0), product_sy / squared.clamp(min=torch.finfo(s.dtype).tiny), curvature)
+        curvature = torch.where(
+            moved & (squared > 0), product_sy / squared.clamp(min=torch.finfo(s.dtype).tiny), curvature
+        )
         useful = moved & (product_sy > 1e-8 * squared.sqrt() * y.norm(dim=-1))
         inverse = torch.where(useful, 1 / torch.where(useful, product_sy, 1), 0)
         pairs.append((s * useful[:, None], y * useful[:, None], inverse))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -44,6 +44,23 @@ class Batch:
         """Whether the trajectory ended with this step, by failure and not by the horizon."""
         ended = ~self.alive[..., 1:] & self.alive[..., :-1]
         return torch.cat([ended, torch.zeros_like(self.alive[..., :1])], dim=-1)
+
+    @property
+    def finite(self) -> Bool[Tensor, " T"]:
+        """Whether everything of a task is finite."""
+        return torch.stack(
+            [x.flatten(1).isfinite().all(-1) for x in (self.observations, self.actions, self.rewards)]
+        ).all(0)
+
+    def without(self, tasks: Bool[Tensor, " T"]) -> Batch:
+        """The same with zeros in place of some tasks' data."""
+        mask = tasks[:, None, None]
+        return replace(
+            self,
+            observations=self.observations.masked_fill(mask[..., None], 0),
+            actions=self.actions.masked_fill(mask[..., None], 0),
+            rewards=self.rewards.masked_fill(mask, 0),
+        )
 
     @property
     def returns(self) -> Float[Tensor, "T R"]:

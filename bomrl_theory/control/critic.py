@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -62,7 +62,7 @@ class Collected:
     @cached_property
     def weights(self) -> Float[Tensor, "T R H"]:
         """``discount^t``, divided by its sum over the horizon, on steps that were taken."""
-        tasks, trajectories, horizon = self.batch.alive.shape
+        _, trajectories, horizon = self.batch.alive.shape
         time = torch.arange(horizon, dtype=self.phi.dtype, device=self.phi.device)
         decay = self.discount**time
         return (decay / (decay.sum() * trajectories)) * self.batch.alive
@@ -77,6 +77,7 @@ class Collected:
         return self.policy.gaussian(theta, self.observations)
 
 
+@runtime_checkable
 class Critic(Protocol):
     """An estimate of ``Q^phi``, linear in its coefficients.
 
@@ -203,14 +204,16 @@ class QuadraticValues(_OnBatch):
 
         Exact in expectation if ``Q_h`` is quadratic too, as on linear-quadratic tasks.
         """
-        value = self._expected(self.collected.of_parameters(phi), self.collected.observations, self._solved(h.flatten(1)))
+        value = self._expected(
+            self.collected.of_parameters(phi), self.collected.observations, self._solved(h.flatten(1))
+        )
         return (self.collected.weights.flatten(1) * value).sum(-1)
 
 
 class _FromAdvantages(_OnBatch):
     """What critics that rest on advantage estimates share: likelihood ratios of past and future actions.
 
-    The estimate of a step feels phi through the actions after it, ``dQ_t = sum_{k>t} gamma^(k-t) A_k d log phi(a_k)``;
+    The estimate of a step feels phi through the actions after it, ``dQ_t = sum_{k>t} gamma^(k-t) dE_{a ~ phi} A_k``;
     the weight of a step feels phi through those before it. With advantages in place of rewards to go, each is the
     derivative of a DiCE estimator (Foerster et al. 2018) with baselines.
     """
@@ -218,15 +221,14 @@ class _FromAdvantages(_OnBatch):
     def __init__(self, collected: Collected):
         super().__init__(collected)
         batch = collected.batch
-        self._advantages = advantages(batch, collected.gamma, collected.gae)
-        self.unit = standard_scale(self._advantages, batch.alive)
-        self._targets = standardised(self._advantages, batch.alive).flatten(1)
+        estimate = advantages(batch, collected.gamma, collected.gae)
+        self.unit = standard_scale(estimate, batch.alive)
+        self._estimate = estimate.flatten(1) / self.unit[:, None]
+        self._targets = standardised(estimate, batch.alive).flatten(1)
 
-    def _future_surrogate(self, phi: Float[Tensor, "T P"], cotangent: Float[Tensor, "T N"]) -> Float[Tensor, " T"]:
-        """For cotangents of the targets."""
-        past = past_sums(self._by_step(cotangent), self.collected.gamma)
-        weight = past * self._advantages / self.unit[:, None, None]
-        return (weight * self._log_density(phi)).sum((1, 2))
+    def _past(self, cotangent: Float[Tensor, "T N"]) -> Float[Tensor, "T N"]:
+        """How much the action of a step counts for the targets of the steps before it."""
+        return past_sums(self._by_step(cotangent), self.collected.gamma).flatten(1)
 
     def visitation_surrogate(self, phi: Float[Tensor, "T P"], h: Float[Tensor, "T R H"]) -> Float[Tensor, " T"]:
         """A step's h counts for the actions before it, less what a linear baseline expects."""
@@ -240,11 +242,13 @@ class QuadraticAdvantage(_FromAdvantages):
     """Advantages, standardised, quadratic in the action with coefficients that vary linearly with the observation.
 
     In phi's own noise ``z``, ``A = sum_ij G_ij z_i f_j(x) + sum_{i<=j} M_ij (z_i z_j - [i = j])``, ``f`` the
-    standardised observation and 1; fitted by ridge regression. Under any Gaussian its expectation is in closed form.
+    standardised observation and 1; fitted by ridge regression with the visitation's weights. Under any Gaussian its
+    expectation is in closed form. For the advantages of later steps it takes its own word, which spares the noise of
+    scores but is biased as far as it does not represent them.
     """
 
-    ridge = 1e-2
-    """Relative weight of squared coefficients: the features are nearly orthonormal under phi."""
+    prior_steps = 10
+    """Squared coefficients weigh as much as so many steps would: the features are nearly orthonormal under phi."""
     curved = True
     """Whether there are the quadratic features ``z_i z_j``."""
 
@@ -263,11 +267,13 @@ class QuadraticAdvantage(_FromAdvantages):
         pairs = noise[..., self._row] * noise[..., self._column] - (self._row == self._column).to(x.dtype)
         linear = (noise[..., :, None] * self._context[..., None, :]).flatten(2)
         self._design = (torch.cat([linear, pairs], dim=-1) if self.curved else linear) * alive
-        gram = self._design.double().mT @ self._design.double()
+        self._weighted = self._design * collected.weights.flatten(1)[..., None]
+        gram = self._weighted.double().mT @ self._design.double()
         diagonal = gram.diagonal(dim1=-2, dim2=-1)
-        diagonal.add_(self.ridge * diagonal.mean(-1, keepdim=True))
+        ridge = self.prior_steps / batch.alive.sum((1, 2)).clamp(min=1)
+        diagonal.add_(ridge[:, None] * diagonal.mean(-1, keepdim=True))
         self._factor = torch.linalg.cholesky(gram).to(x.dtype)
-        self.coefficients = self._solved(torch.einsum("tnd,tn->td", self._design, self._targets))
+        self.coefficients = self._solved(torch.einsum("tnd,tn->td", self._weighted, self._targets))
         fitted = torch.einsum("tnd,td->tn", self._design, self.coefficients)
         self._residuals = (self._targets - fitted) * batch.alive.flatten(1)
 
@@ -288,10 +294,11 @@ class QuadraticAdvantage(_FromAdvantages):
 
     def _cotangent(self, q: Tensor) -> Float[Tensor, "T N"]:
         """Of the targets."""
-        return torch.einsum("tnd,td->tn", self._design, self._solved(q))
+        return torch.einsum("tnd,td->tn", self._weighted, self._solved(q))
 
     def values_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
-        return self._future_surrogate(phi, self._cotangent(q))
+        later = self.expected(self.collected.of_parameters(phi), self.coefficients)
+        return (self._past(self._cotangent(q)) * later).sum(-1)
 
     def _influence(self, q: Tensor) -> Float[Tensor, "T N"]:
         return self._cotangent(q) * self._residuals
@@ -311,6 +318,7 @@ class LinearAdvantage(QuadraticAdvantage):
 class ImportanceWeighted(_FromAdvantages):
     """The standardised advantages of the batch themselves, weighted by the likelihood ratio of pi and phi.
 
+    What later actions do is estimated by scores times advantages, without bias and with all their noise.
     Without a proximal term the inner problem of Alg^(1) and Alg^(2) has no maximum on a network.
     """
 
@@ -323,11 +331,11 @@ class ImportanceWeighted(_FromAdvantages):
         return (pi.log_density(self.collected.actions) - self._drawn).exp() * w
 
     def values_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
-        return self._future_surrogate(phi, q)
+        return (self._past(q) * self._estimate * self._log_density(phi).flatten(1)).sum(-1)
 
     def projection_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
         """There is no projection: the coefficients are the steps' own."""
-        return torch.zeros_like(self.unit)
+        return 0 * phi.sum(-1)
 
 
 def symmetric(w: Float[Tensor, "T D"]) -> Float[Tensor, "T z z"]:

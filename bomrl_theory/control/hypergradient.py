@@ -12,7 +12,7 @@ expectations under phi, whose derivative the critic estimates from the same batc
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from torch import Tensor
 from bomrl_theory.control.batch import Batch
 from bomrl_theory.control.conjugate_gradient import Solved, conjugate_gradient
 from bomrl_theory.control.inner_problem import InnerProblem
-from bomrl_theory.control.lower_level import INDEFINITE, NOT_FINITE, SOLVED, TRUNCATED, Adapted
+from bomrl_theory.control.lower_level import INDEFINITE, NOT_FINITE, SOLVED, TRUNCATED, Adapted, usable
 from bomrl_theory.control.policy import Policy
 from bomrl_theory.errors import InvalidTask, UnknownName
 
@@ -86,9 +86,9 @@ def hypergradient(
         if part not in (*PARTS, PROJECTION):
             raise UnknownName("part of the hypergradient", part, (*PARTS, PROJECTION))
     problem = adapted.problem
-    if problem.collected.batch is not batch or not torch.equal(
-        problem.collected.phi, phi.detach().expand(batch.tasks, -1)
-    ):
+    start = phi.detach().expand(batch.tasks, -1)
+    known = usable(start, batch)
+    if adapted.batch is not batch or not torch.equal(problem.collected.phi[known], start[known]):
         raise InvalidTask("the adapted policies stem from another batch or meta-policy; adapt to this one first")
     if weights is None:
         weights = torch.full_like(adapted.lam, 1 / len(adapted.lam))
@@ -100,6 +100,7 @@ def hypergradient(
         kept = _kept(status, outer)
         per_task = torch.where(kept[:, None], outer, 0)
         return Hypergradient(weights @ per_task, per_task, nothing, adapted.curvature, nothing, status)
+    adapted = replace(adapted, theta=torch.where(finite[:, None], adapted.theta, problem.collected.phi))
     solution, price = _adjoint(adapted, outer, tolerance, steps)
     per_task = _pulled_back(problem, adapted, solution.x, price, parts)
     status = tuple(
@@ -133,7 +134,7 @@ def _adjoint(
     adapted: Adapted, outer: Float[Tensor, "T P"], tolerance: float, steps: int
 ) -> tuple[Solved, Float[Tensor, " T"]]:
     """v and, on the trust region's boundary, the price p of the radius: ``H v + p c = outer, c.v = 0``."""
-    product = adapted.problem.curvature(torch.where(adapted.theta.isfinite(), adapted.theta, 0))
+    product = adapted.problem.curvature(adapted.theta)
     solution = conjugate_gradient(product, outer, tolerance=tolerance, steps=steps)
     price = torch.zeros_like(adapted.lam)
     if not bool(adapted.on_radius.any()):
@@ -173,7 +174,7 @@ def _pulled_back(
     w = critic.coefficients.detach().clone().requires_grad_()
     with torch.enable_grad():
         prior = collected.of_parameters(phi)
-        _, h = torch.func.jvp(lambda t: problem.at_steps(t, prior, w), (theta,), (v,))
+        h: Tensor = torch.func.jvp(lambda t: problem.at_steps(t, prior, w), (theta,), (v,))[1]
         if bool(adapted.on_radius.any()):
             h = h - price[:, None] * problem.divergence(collected.of_parameters(theta), prior)
         weight = collected.weights.flatten(1)

@@ -64,9 +64,7 @@ class InnerProblem:
         at_steps = self.divergence(self.collected.of_parameters(theta), self.collected.gaussian)
         return (at_steps * self.collected.weights.flatten(1)).sum(-1)
 
-    def value_and_gradient(
-        self, theta: Float[Tensor, "T P"]
-    ) -> tuple[Float[Tensor, " T"], Float[Tensor, "T P"]]:
+    def value_and_gradient(self, theta: Float[Tensor, "T P"]) -> tuple[Float[Tensor, " T"], Float[Tensor, "T P"]]:
         """The objective and its gradient."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
@@ -74,9 +72,7 @@ class InnerProblem:
             (gradient,) = torch.autograd.grad(value.sum(), theta)
         return value.detach(), gradient
 
-    def curvature(
-        self, theta: Float[Tensor, "T P"]
-    ) -> Callable[[Float[Tensor, "T P"]], Float[Tensor, "T P"]]:
+    def curvature(self, theta: Float[Tensor, "T P"]) -> Callable[[Float[Tensor, "T P"]], Float[Tensor, "T P"]]:
         """Products with minus the Hessian at theta, for all tasks at once; the graph is built once."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():

@@ -95,7 +95,8 @@ class Adapted:
         lam: [T], lambda in force. on_radius: [T], whether the trust region decided it.
         steps: [T], of the optimiser.
         status: for each task "solved", "truncated", "indefinite" or "not finite".
-        problem: what was solved.
+        batch: the one batch.
+        problem: what was solved; of a task that is "not finite" from the start, with zeros for data.
     """
 
     theta: Float[Tensor, "T P"]
@@ -107,6 +108,7 @@ class Adapted:
     on_radius: Bool[Tensor, " T"]
     steps: Int[Tensor, " T"]
     status: tuple[str, ...]
+    batch: Batch
     problem: InnerProblem
 
     @property
@@ -116,9 +118,18 @@ class Adapted:
 
 
 def collected(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> Collected:
-    """A batch with what drew it, and the discounts of the lower level."""
+    """A batch with what drew it, and the discounts of the lower level; zeros for tasks that are not finite."""
     discount = lower.gamma if lower.visitation == "discounted" else 1.0
-    return Collected(policy, phi.detach().expand(batch.tasks, -1), batch, lower.gamma, lower.gae, discount)
+    phi = phi.detach().expand(batch.tasks, -1)
+    wrong = ~usable(phi, batch)
+    if bool(wrong.any()):
+        phi, batch = phi.masked_fill(wrong[:, None], 0), batch.without(wrong)
+    return Collected(policy, phi, batch, lower.gamma, lower.gae, discount)
+
+
+def usable(phi: Float[Tensor, "T P"], batch: Batch) -> Bool[Tensor, " T"]:
+    """Tasks whose data and parameters are finite."""
+    return batch.finite & phi.isfinite().all(-1)
 
 
 def inner_problem(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> InnerProblem:
@@ -134,10 +145,27 @@ def adapt(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: Lower
     Args:
         phi: [P], the meta-policy that drew the batch; or [T, P] where every task has its own, as after a first step.
 
-    Nothing is raised where a task fails: its status says why, and its theta is the best point that was found.
+    Nothing is raised where a task fails: its status says why, and its theta is the best point that was found; NaN
+    where the data are not finite.
+
+    Raises:
+        InvalidTask: phi is the meta-policy and not finite.
     """
+    if phi.ndim == 1 and not bool(phi.isfinite().all()):
+        raise InvalidTask("the meta-policy's parameters are not all finite; go back to the last ones that were")
     problem = inner_problem(policy, phi, batch, lower)
-    adapted = _solve(problem, problem.collected.phi, lower)
+    adapted = _within_radius(problem, _solve(problem, problem.collected.phi, lower), lower)
+    wrong = ~usable(phi.expand(batch.tasks, -1), batch)
+    return replace(
+        adapted,
+        batch=batch,
+        theta=adapted.theta.masked_fill(wrong[:, None], torch.nan),
+        status=tuple(NOT_FINITE if bad else s for s, bad in zip(adapted.status, wrong.tolist(), strict=True)),
+    )
+
+
+def _within_radius(problem: InnerProblem, adapted: Adapted, lower: LowerLevel) -> Adapted:
+    """With lambda raised where the trust region asks for it."""
     if lower.radius is None:
         return adapted
     radius = torch.full_like(adapted.kl, lower.radius)
@@ -158,9 +186,7 @@ def adapt(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: Lower
     return replace(tries, on_radius=outside, status=status)
 
 
-def lambda_for(
-    kl_target: float, policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel
-) -> float:
+def lambda_for(kl_target: float, policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> float:
     """The lambda, one for all tasks, whose adapted policies are on average at that divergence from phi.
 
     Raises:
@@ -243,5 +269,6 @@ def _solve(problem: InnerProblem, start: Float[Tensor, "T P"], lower: LowerLevel
         on_radius=torch.zeros_like(finite),
         steps=found.steps,
         status=status,
+        batch=problem.collected.batch,
         problem=problem,
     )
