@@ -64,7 +64,7 @@ def in_a_process(problem: Problem, contestant: Contestant, size: int) -> dict[st
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     """What the figures were taken on."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
@@ -72,7 +72,7 @@ def machine() -> dict[str, Any]:
         models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
         cpu = models[0] if models else cpu
     versions = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

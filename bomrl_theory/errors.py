@@ -46,6 +46,10 @@ class MissingExtra(BomrlError):
         )
 
 
+class MissingLibrary(BomrlError):
+    """A library of the system that pip does not install is not there. The message tells how to get it."""
+
+
 class LostWorker(BomrlError):
     """A process that shared the work is gone; what it judged is not known."""
 

@@ -17,11 +17,13 @@ class Ant(Robot):
     The velocity is measured on the torso's ``xpos``, which after a Runge-Kutta step is that of its last stage, as
     in Gymnasium. Contact forces are those of the state that is reached (forward dynamics, as finn2017's code calls
     before it reads them); Ant-v5 reads those of the last Runge-Kutta stage, which belong to no state of the trajectory.
+    Under an untrained policy the two costs differ by 1e-4 to 7e-4 a step, their means (7e-4 to 2e-3) by a tenth.
     """
 
     file = "ant.xml"
     hidden = 2
-    has_height = True
+    view_distance = 4.0
+    view_elevation = -25.0
 
     def __init__(self, simulations: Simulations):
         super().__init__(simulations)

@@ -13,7 +13,6 @@ class HalfCheetah(Robot):
 
     file = "half_cheetah.xml"
     hidden = 1
-    has_height = False
 
     def position(self) -> Float[Array, " N"]:
         return self.qpos[:, 0]

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,10 +58,22 @@ def model_named(file: str, *, contact_forces: bool = False, integrator: str | No
         )
         model = edited.compile()
     else:
-        model = mujoco.MjModel.from_xml_path(str(path))
+        with unheard_warnings():  # Gymnasium's file has an attribute that MuJoCo will drop one day
+            model = mujoco.MjModel.from_xml_path(str(path))
     if integrator is not None:
         model.opt.integrator = INTEGRATORS[integrator]
     return model
+
+
+@contextmanager
+def unheard_warnings() -> Iterator[None]:
+    """Keep MuJoCo from writing warnings to stderr and to a file MUJOCO_LOG.TXT where the user happens to be."""
+    heard = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(heard)
 
 
 def simulations_of(model: mujoco.MjModel, count: int, threads: int) -> Simulations:

@@ -17,12 +17,13 @@ class Robot:
     Attributes:
         file: the model's name among Gymnasium's assets.
         hidden: leading coordinates of ``qpos``, the place on the plane, that are not observed.
-        has_height: whether a trajectory may end because of the torso's height.
+        view_distance, view_elevation: from where pictures are taken, in m and degrees.
     """
 
     file: ClassVar[str]
     hidden: ClassVar[int]
-    has_height: ClassVar[bool]
+    view_distance: ClassVar[float] = 3.0
+    view_elevation: ClassVar[float] = -10.0
 
     def __init__(self, simulations: Simulations):
         self.qpos: Array = simulations.bind("qpos")

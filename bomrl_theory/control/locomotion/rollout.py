@@ -8,6 +8,7 @@ threads.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -25,9 +26,11 @@ from bomrl_theory.control.locomotion.models import (
     integrator_of,
     model_named,
     simulations_of,
+    unheard_warnings,
     versions,
 )
 from bomrl_theory.control.locomotion.presets import Preset, preset_named
+from bomrl_theory.control.locomotion.recording import Recording
 from bomrl_theory.control.locomotion.rewards import rewards
 from bomrl_theory.control.locomotion.robot import Robot
 from bomrl_theory.control.policy import Policy
@@ -45,8 +48,8 @@ class Locomotion:
         preset: ``finn2017`` or ``promp``.
         horizon: H; the preset's when left out.
         gamma: discount; the preset's when left out.
-        integrator: in place of the model's own: ``implicitfast`` moves the ant about four times as fast in
-            computing time, but not the same way.
+        integrator: in place of the model's own: ``implicitfast`` moves the ant in a third of the computing time,
+            but not the same way.
         threads: of the simulator; by default one for each processor. Results do not depend on it.
 
     Raises:
@@ -101,11 +104,20 @@ class Locomotion:
         tasks: Float[Array, "T 1"],
         trajectories: int,
         rng: np.random.Generator,
+        watch: Callable[[Float[Array, "N nq"]], object] | None = None,
     ) -> Batch:
         """Run a policy's parameters of each task on that task, R times each.
 
         What the generator draws, in this order: start states, then the noise of all actions [H, T, R, A]. A trajectory
         that MuJoCo calls unstable, or whose state is not finite, is dead from that step on and marked as unstable.
+
+        Args:
+            policy: what turns parameters and observations into actions.
+            theta: parameters for each task; their dtype and device are those of the result.
+            tasks: goals, as :meth:`draw_tasks` returns them.
+            trajectories: R.
+            rng: NumPy's.
+            watch: is shown the positions of all simulations at the start and after every step; the array changes.
 
         Raises:
             InvalidTask: sizes do not fit, or parameters or actions are not finite (names the task).
@@ -115,73 +127,39 @@ class Locomotion:
         if self._pool.nsim != T * R:
             self._pool = simulations_of(self.model, T * R, self.threads)
         pool, robot = self._pool, self.robot(self._pool)
-        contact_counts = self.preset.contact_cost != 0
-
-        pool.reset(stage=NO_STAGE)
-        robot.qpos[:], robot.qvel[:] = self.start_states(T * R, rng)
-        pool.forward()
-        noise = torch.from_numpy(rng.standard_normal((H, T, R, A), dtype=_numpy_dtype(theta))).to(theta.device)
-        observed = np.empty((T * R, self.observations))
-        # Time comes first while recording, so that each step writes one contiguous block.
-        observations = torch.empty((H + 1, T, R, self.observations), dtype=theta.dtype, device=theta.device)
-        actions = torch.empty((H, T, R, A), dtype=theta.dtype, device=theta.device)
-        controls = np.empty((H, T * R, A))
-        positions = np.empty((H + 1, T * R))
-        contact = np.zeros((H, T * R))
-        alive = np.zeros((H + 1, T * R), dtype=bool)
-        unstable = np.zeros(T * R, dtype=bool)
         low, high = self.model.actuator_ctrlrange.T
 
-        positions[0], alive[0] = robot.position(), True
-        robot.observe(observed)
-        observations[0] = torch.from_numpy(observed).view(T, R, -1)
-        for t in range(H):
-            with torch.no_grad():
-                actions[t] = policy.act(theta, observations[t], noise[t])
-            np.multiply(actions[t].view(T * R, A).numpy(force=True), self.preset.action_scale, out=controls[t])
-            self._check_actions(controls[t], R, t)
-            np.clip(controls[t], low, high, out=controls[t])
-            pool.ctrl = controls[t]
-            living = alive[t]
-            if living.any():
-                pool.step(living, nstep=FRAME_SKIP)
-                positions[t + 1] = robot.position()
+        with unheard_warnings():  # they are read from the pool
+            pool.reset(stage=NO_STAGE)
+            robot.qpos[:], robot.qvel[:] = self.start_states(T * R, rng)
+            noise = torch.from_numpy(rng.standard_normal((H, T, R, A), dtype=_numpy_dtype(theta))).to(theta)
+            pool.forward()
+            record = Recording(robot, theta, H, R, A)
+            if watch:
+                watch(robot.qpos)
+            for t in range(H):
+                with torch.no_grad():
+                    record.actions[t] = policy.act(theta, record.observations[t], noise[t])
+                controls = record.controls[t]
+                drawn = record.actions[t].reshape(T * R, A).numpy(force=True)
+                np.multiply(drawn, self.preset.action_scale, out=controls)
+                self._check_actions(controls, R, t)
+                np.clip(controls, low, high, out=controls)
+                pool.ctrl = controls
+                living = record.alive[t].copy()
+                if living.any():
+                    pool.step(living, nstep=FRAME_SKIP)
                 failed = self._failed(robot, living)
-                if contact_counts and (going := living & ~failed).any():
-                    pool.forward(going)
-                    contact[t] = robot.contact()
-                unstable |= failed
-                alive[t] &= ~failed
-                alive[t + 1] = alive[t] & self._healthy(robot)
-                # A trajectory that is over keeps the observation of its end.
-                if alive[t].all():
-                    robot.observe(observed)
-                else:
-                    seen = np.empty_like(observed)
-                    robot.observe(seen)
-                    observed[alive[t]] = seen[alive[t]]
-            else:
-                positions[t + 1] = positions[t]
-            observations[t + 1] = torch.from_numpy(observed).view(T, R, -1)
-
-        velocity = np.diff(positions, axis=0) / self.dt
-        earned = rewards(self.preset, velocity, controls, contact, np.repeat(goals, R))
-        earned[~alive[:H]] = 0.0
-
-        def by_task(recorded: Tensor) -> Tensor:
-            return recorded.to(theta.device).movedim(0, 2).contiguous()
-
-        observations, actions = by_task(observations), by_task(actions)
-        with torch.no_grad():
-            density = policy.distribution(theta, observations[:, :, :-1].flatten(1, 2)).log_prob(actions.flatten(1, 2))
-        return Batch(
-            observations=observations,
-            actions=actions,
-            rewards=by_task(torch.from_numpy(earned).to(theta.dtype).view(H, T, R)),
-            alive=by_task(torch.from_numpy(alive[:H]).view(H, T, R)),
-            log_density=density.view(T, R, H),
-            unstable=torch.from_numpy(unstable).to(theta.device).view(T, R),
-        )
+                # Dynamics at the new state move the place where Gymnasium measures.
+                record.step(t, failed, robot.position(), self._healthy(robot))
+                if self.preset.contact_cost and record.alive[t].any():
+                    pool.forward(record.alive[t])
+                    record.contact[t] = robot.contact()
+                if watch:
+                    watch(robot.qpos)
+        velocity = np.diff(record.positions, axis=0) / self.dt
+        earned = rewards(self.preset, velocity, record.controls, record.contact, np.repeat(goals, R))
+        return record.batch(policy, theta, earned)
 
     def describe(self) -> dict[str, Any]:
         """The preset's numbers, the versions of the simulator and everything else that decides trajectories."""
@@ -222,7 +200,7 @@ class Locomotion:
                 f"theta has shape {list(theta.shape)}; {len(tasks)} tasks and {policy.parameters} parameters need "
                 f"[{len(tasks)}, {policy.parameters}]"
             )
-        if tasks.shape[1:] != (1,) or not np.isfinite(tasks).all():
+        if tasks.shape[1:] != (1,) or not len(tasks) or not np.isfinite(tasks).all():
             raise InvalidTask(f"tasks of {self.name} are finite goals of shape [T, 1], not {tasks!r:.80}")
         bad = (~torch.isfinite(theta).all(-1)).nonzero()
         if len(bad):
