@@ -51,6 +51,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Beartype picks the items of a container that it checks with ``random``, also inside strategies."""
+    # torch.func.jvp compiles its rules when it is first called.
+    config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
 

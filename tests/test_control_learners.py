@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,17 +28,19 @@ from bomrl_theory.errors import UnknownName
 ALPHA = 0.3
 
 
-class Shift:
+class Shift(GaussianNetwork):
     """``a ~ N(theta, 1)`` whatever is observed: all derivatives are known."""
 
-    parameters = observations = actions = 1
+    def __init__(self) -> None:
+        super().__init__(1, 1, ())
+        self.parameters = 1
 
     def distribution(self, theta: torch.Tensor, observations: torch.Tensor) -> Distribution:
         mean = theta.unsqueeze(1).expand(*observations.shape[:2], 1)
         return Independent(Normal(mean, torch.ones_like(mean)), 1)
 
 
-SHIFT: Any = Shift()
+SHIFT = Shift()
 
 
 def small(learner: str = "maml", **settings: Any) -> Problem:
@@ -70,8 +71,9 @@ def shifted(surrogate: Surrogate) -> tuple[Problem, Experience, torch.Tensor]:
     phi = torch.full((1, 1), 0.2, dtype=torch.float64)
     inner = drawn(stacked(phi, 3), rng)
     step = PolicyGradientStep(SHIFT, stacked(phi, 3), inner, ALPHA, surrogate)
-    returns: Any = SimpleNamespace(returns=torch.tensor([[1.0, 3.0], [0.0, 0.0], [5.0, 4.0]]).double())
-    return problem, Experience(returns, returns, inner, drawn(step.adapted, rng), step), phi
+    rewards = torch.tensor([[[1.0], [3.0]], [[0.0], [0.0]], [[5.0], [4.0]]]).double()
+    after = Batch(torch.zeros(3, 2, 2, 1), rewards.unsqueeze(-1), rewards, rewards < torch.inf, rewards)
+    return problem, Experience(after, after, inner, drawn(step.adapted, rng), step), phi
 
 
 # --- gradients ----------------------------------------------------------------------------------
