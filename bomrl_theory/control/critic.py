@@ -271,7 +271,8 @@ class QuadraticAdvantage(_FromAdvantages):
         gram = self._weighted.double().mT @ self._design.double()
         diagonal = gram.diagonal(dim1=-2, dim2=-1)
         ridge = self.prior_steps / batch.alive.sum((1, 2)).clamp(min=1)
-        diagonal.add_(ridge[:, None] * diagonal.mean(-1, keepdim=True))
+        smallest = torch.finfo(gram.dtype).tiny  # without data: no coefficients
+        diagonal.add_(ridge[:, None] * diagonal.mean(-1, keepdim=True) + smallest)
         self._factor = torch.linalg.cholesky(gram).to(x.dtype)
         self.coefficients = self._solved(torch.einsum("tnd,tn->td", self._weighted, self._targets))
         fitted = torch.einsum("tnd,td->tn", self._design, self.coefficients)

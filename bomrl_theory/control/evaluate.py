@@ -108,11 +108,11 @@ class Measured:
 
     Attributes:
         run: whose.
-        returns: undiscounted means over trajectories, after 0, 1, ... K adaptations [K + 1, T].
+        returns: undiscounted means over trajectories, after 0, 1, ... adaptations [steps, T].
     """
 
     run: Trained
-    returns: Float64[Array, "K+1 T"]
+    returns: Float64[Array, "steps T"]
 
 
 def measure(

@@ -23,12 +23,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bomrl_theory.control.adaptation import ALGORITHMS
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import NO_STEP, Iteration, Memory, learner_named
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.control.record import Record
 from bomrl_theory.control.simulator import Simulator
-from bomrl_theory.errors import InvalidTask
+from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.meta.resumable import ResumableRun
 from bomrl_theory.numbers import Array
 
@@ -76,6 +77,8 @@ class Trainer:
     def __init__(self, simulator: Simulator, config: Config):
         self.learner = learner_named(config.learner)
         algorithm = config.algorithm or self.learner.algorithms[0]
+        if algorithm not in (*ALGORITHMS, "none"):
+            raise UnknownName("algorithm", algorithm, ALGORITHMS)
         if algorithm not in self.learner.algorithms:
             raise InvalidTask(
                 f"'{config.learner}' adapts by {' or '.join(self.learner.algorithms)}, not by {algorithm}; "
@@ -132,11 +135,14 @@ def _check(config: Config) -> None:
     for name in ("alpha", "lam", "divergence", "radius"):
         value = getattr(config, name)
         if value is not None and not (value > 0 and np.isfinite(value)):
-            raise InvalidTask(f"{name} = {value} must be positive and finite")
+            shown = {"lam": "lambda"}.get(name, name)
+            raise InvalidTask(f"{shown} = {value} must be positive and finite")
     if not 0 <= config.gae <= 1:
         raise InvalidTask(f"gae = {config.gae} must lie between 0 and 1")
     if config.precision not in ("float32", "float64"):
         raise InvalidTask(f"precision is '{config.precision}'; it must be float32 or float64")
+    if config.device.partition(":")[0] not in ("cpu", "cuda"):
+        raise InvalidTask(f"device is '{config.device}'; it must be cpu or cuda")
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise InvalidTask("device is 'cuda', and torch finds no GPU here; leave the device out")
 
