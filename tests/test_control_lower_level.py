@@ -123,7 +123,7 @@ def test_trust_region(algorithm: str) -> None:
     simulator = plants()
     policy, phi = timid(simulator)
     batch = collect(simulator, policy, phi, 2000, np.random.default_rng(0))
-    free = LowerLevel(algorithm, 1.0, gamma=GAMMA)
+    free = LowerLevel(algorithm, 1.0, gamma=GAMMA, tolerance=1e-5)
     without = adapt(policy, phi, batch, free)
     radius = float(without.kl.mean())
     assert float(without.kl.min()) < radius < float(without.kl.max())
@@ -169,11 +169,11 @@ def test_raw_importance_weights_have_no_small_maximum(network: tuple[GaussianNet
     """Alg^(2) on them runs far away or does not end; the quadratic critic and the proximal term keep it near phi."""
     policy, phi = network
     batch = locomotion_like(policy, phi)
-    raw = adapt(policy, phi, batch, replace(LOCOMOTION, mu=0.0, lam=0.1, critic="importance", steps=100))
+    raw = adapt(policy, phi, batch, replace(LOCOMOTION, mu=0.0, lam=0.1, critic="importance", steps=30))
     kept = adapt(policy, phi, batch, LOCOMOTION)
     assert all(s != "solved" or kl > 5 for s, kl in zip(raw.status, raw.kl.tolist(), strict=True))
     assert set(kept.status) == {"solved"}
-    assert float(kept.kl.max()) < 0.2
+    assert float(kept.kl.max()) < 0.5
 
 
 def test_a_second_step_starts_from_each_tasks_own_policy() -> None:

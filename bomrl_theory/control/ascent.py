@@ -78,7 +78,11 @@ def maximise(
             trial = theta + torch.where(found, 0, length)[:, None] * direction
             its_value, its_gradient = evaluate(trial)
             fine = its_value.isfinite() & its_gradient.isfinite().all(-1)
-            fine &= its_value >= value + SUFFICIENT * length * slope - _rounding(value)
+            rises = its_value >= value + SUFFICIENT * length * slope
+            # Near the maximum values drown in rounding; slopes do not (Hager & Zhang 2005, approximate Wolfe).
+            level = its_value >= value - _rounding(value)
+            level &= (direction * its_gradient).sum(-1).abs() <= (1 - 2 * SUFFICIENT) * slope
+            fine &= rises | level
             accept = fine & ~found
             best = (
                 torch.where(accept[:, None], trial, best[0]),
@@ -118,8 +122,8 @@ def _first_length(
 
 
 def _rounding(value: Float[Tensor, " T"]) -> Float[Tensor, " T"]:
-    """By how much a value may seem to fall near the maximum."""
-    return 4 * torch.finfo(value.dtype).eps * value.abs()
+    """By how much a value may seem to fall near the maximum, with room for sums of many terms."""
+    return 1e3 * torch.finfo(value.dtype).eps * value.abs()
 
 
 def _direction(

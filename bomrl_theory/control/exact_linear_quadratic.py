@@ -51,6 +51,15 @@ def return_gradient(model: Model, policy: LinearGaussian, theta: Float[Tensor, "
 
 
 @dataclass(frozen=True, eq=False)
+class Data:
+    """What the inner problem knows of phi: its parameters [T, P], action values, and ``E_nu x x'`` [T, n, n]."""
+
+    phi: Float[Tensor, "T P"]
+    known: Evaluation
+    moment: Float[Tensor, "T n n"]
+
+
+@dataclass(frozen=True, eq=False)
 class ExactInnerProblem:
     """The inner problem of each task with exact expectations.
 
@@ -75,39 +84,50 @@ class ExactInnerProblem:
         start = phi.expand(model.tasks, -1)
         return cls(model, policy, start, lower.algorithm, torch.full_like(start[:, 0], lower.lam), lower.mu)
 
-    def objective(
-        self, theta: Float[Tensor, "T P"], phi: Float[Tensor, "T P"], parts: Collection[str] = PARTS
-    ) -> Float[Tensor, " T"]:
-        """What is maximised, [T]; what is not among the parts is a constant."""
+    def data(self, phi: Float[Tensor, "T P"], parts: Collection[str] = PARTS) -> Data:
+        """What phi gives the objective; what is not among the parts as a constant, from the phi that collects."""
+        direct, values, visitation = (phi if part in parts else self.phi for part in PARTS)
+        known = evaluate(self.model, *self.policy.gain_and_covariance(values))
+        visited = evaluate(self.model, *self.policy.gain_and_covariance(visitation))
+        return Data(direct, known, second_moment(self.model, visited))
+
+    def objective(self, theta: Float[Tensor, "T P"], data: Data) -> Float[Tensor, " T"]:
+        """What is maximised, [T]."""
         gain, covariance = self.policy.gain_and_covariance(theta)
-        prior = self.policy.gain_and_covariance(phi if "direct" in parts else self.phi)
-        known = evaluate(self.model, *self.policy.gain_and_covariance(phi if "values" in parts else self.phi))
-        visited = evaluate(self.model, *self.policy.gain_and_covariance(phi if "visitation" in parts else self.phi))
-        moment = second_moment(self.model, visited)
+        prior = self.policy.gain_and_covariance(data.phi)
+        known = data.known
         cost = known.H_xx - gain.mT @ known.H_ux - known.H_ux.mT @ gain + gain.mT @ known.H_uu @ gain
-        value = -trace(cost, moment) - trace(known.H_uu, covariance)
-        squares = (theta - (phi if "direct" in parts else self.phi)).square().sum(-1)
+        value = -trace(cost, data.moment) - trace(known.H_uu, covariance)
+        squares = (theta - data.phi).square().sum(-1)
         value = value - self.mu * squares
         if self.algorithm == "euclidean":
             return value - self.lam * squares
         pair = (*prior, gain, covariance) if self.algorithm == "kl-prior" else (gain, covariance, *prior)
-        return value - self.lam * divergence(*pair).mean(moment)
+        return value - self.lam * divergence(*pair).mean(data.moment)
 
     def adapt(self) -> Float[Tensor, "T P"]:
         """The maximiser, to rounding: limited-memory BFGS, then Newton's steps."""
-        found = maximise(
-            self._value_and_gradient,
+        data = self.data(self.phi)
+        hessian = self.minus_hessian(self.phi)
+
+        def value_and_gradient(theta: Float[Tensor, "T P"]) -> tuple[Float[Tensor, " T"], Float[Tensor, "T P"]]:
+            theta = theta.detach().requires_grad_()
+            with torch.enable_grad():
+                value = self.objective(theta, data)
+                return value.detach(), torch.autograd.grad(value.sum(), theta)[0]
+
+        theta = maximise(
+            value_and_gradient,
             self.phi,
-            target=lambda norm: 1e-6 * norm,
-            product=lambda v: torch.einsum("tij,tj->ti", self.minus_hessian(self.phi), v),
+            target=lambda norm: 1e-4 * norm,
+            product=lambda v: torch.einsum("tij,tj->ti", hessian, v),
             steps=500,
-        )
-        theta = found.theta
+        ).theta
         for _ in range(NEWTON_STEPS):
-            gradient = self._value_and_gradient(theta)[1]
+            gradient = value_and_gradient(theta)[1]
             step = torch.linalg.solve(self.minus_hessian(theta), gradient[..., None]).squeeze(-1)
             theta = theta + step
-            if float(step.norm()) <= 1e-14 * float(theta.norm()):
+            if float(step.norm()) <= 1e-13 * float(theta.norm()):
                 break
         return theta
 
@@ -118,7 +138,7 @@ class ExactInnerProblem:
         v = torch.linalg.solve(self.minus_hessian(theta), outer[..., None]).squeeze(-1)
         theta, phi = theta.detach().requires_grad_(), self.phi.detach().clone().requires_grad_()
         with torch.enable_grad():
-            value = self.objective(theta, phi, parts)
+            value = self.objective(theta, self.data(phi, parts))
             (gradient,) = torch.autograd.grad(value.sum(), theta, create_graph=True)
             return torch.autograd.grad((gradient * v).sum(), phi)[0]
 
@@ -126,15 +146,10 @@ class ExactInnerProblem:
         """In theta."""
         theta = theta.detach().requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(self.objective(theta, self.phi).sum(), theta, create_graph=True)
+            value = self.objective(theta, self.data(self.phi))
+            (gradient,) = torch.autograd.grad(value.sum(), theta, create_graph=True)
             rows = [torch.autograd.grad(g.sum(), theta, retain_graph=True)[0] for g in gradient.unbind(-1)]
         return -torch.stack(rows, dim=-2)
-
-    def _value_and_gradient(self, theta: Float[Tensor, "T P"]) -> tuple[Float[Tensor, " T"], Float[Tensor, "T P"]]:
-        theta = theta.detach().requires_grad_()
-        with torch.enable_grad():
-            value = self.objective(theta, self.phi)
-            return value.detach(), torch.autograd.grad(value.sum(), theta)[0]
 
 
 def meta_objective(

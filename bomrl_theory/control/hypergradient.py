@@ -172,12 +172,18 @@ def _pulled_back(
     theta = adapted.theta.detach()
     phi = collected.phi.detach().clone().requires_grad_()
     w = critic.coefficients.detach().clone().requires_grad_()
+    weight = collected.weights.flatten(1)
     with torch.enable_grad():
         prior = collected.of_parameters(phi)
-        h: Tensor = torch.func.jvp(lambda t: problem.at_steps(t, prior, w), (theta,), (v,))[1]
+        # The derivative of every step's term along v, by differentiating twice: forward mode of this version of torch
+        # warns when it is first used.
+        theta.requires_grad_()
+        unit = torch.ones_like(weight).requires_grad_()
+        terms = (problem.at_steps(theta, prior, w) * unit).sum()
+        (slope,) = torch.autograd.grad(terms, theta, create_graph=True)
+        (h,) = torch.autograd.grad((slope * v).sum(), unit, create_graph=True)
         if bool(adapted.on_radius.any()):
             h = h - price[:, None] * problem.divergence(collected.of_parameters(theta), prior)
-        weight = collected.weights.flatten(1)
         pull = -2 * problem.pull[:, None] * (theta - phi) * v
         direct, q = torch.autograd.grad((weight * h).sum() + pull.sum(), (phi, w), retain_graph=True)
         total = direct if "direct" in parts else torch.zeros_like(direct)

@@ -176,6 +176,7 @@ def _within_radius(problem: InnerProblem, adapted: Adapted, lower: LowerLevel) -
         lambda lam, theta: _solve(replace(problem, lam=torch.where(outside, lam, adapted.lam)), theta, lower),
         adapted,
         radius,
+        outside,
         lower.radius_tolerance,
     )
     off = outside & ~((tries.kl / radius - 1).abs() <= lower.radius_tolerance)
@@ -201,7 +202,7 @@ def lambda_for(kl_target: float, policy: Policy, phi: Float[Tensor, "*T P"], bat
         return replace(solved, kl=solved.kl.mean().expand_as(solved.kl))
 
     first = solve(problem.lam, problem.collected.phi)
-    found = _matched(solve, first, torch.full_like(first.kl, kl_target), lower.radius_tolerance)
+    found = _matched(solve, first, torch.full_like(first.kl, kl_target), ~first.on_radius, lower.radius_tolerance)
     if not abs(float(found.kl[0]) / kl_target - 1) <= lower.radius_tolerance:
         raise InvalidTask(
             f"no lambda with divergence {kl_target:g} was found (closest: {float(found.kl[0]):g} at lambda = "
@@ -214,25 +215,33 @@ def _matched(
     solve: Callable[[Float[Tensor, " T"], Float[Tensor, "T P"]], Adapted],
     first: Adapted,
     target: Float[Tensor, " T"],
+    moving: Bool[Tensor, " T"],
     tolerance: float,
 ) -> Adapted:
-    """Move each task's lambda until its divergence is the target: Newton's power law, within the bracket so far."""
+    """Move lambda until the divergence is the target: the secant method in logarithms, within the bracket so far."""
     lam, now = first.lam, first
     low, high = torch.zeros_like(lam), torch.full_like(lam, torch.inf)
+    # At first as if the divergence fell as 1 / lambda^2.
+    slope = torch.full_like(lam, -2.0)
+    before: tuple[Tensor, Tensor] | None = None
     for _ in range(SEARCHES):
         ratio = torch.where(now.kl.isfinite(), now.kl / target, torch.inf)
-        near = (ratio - 1).abs() <= tolerance
+        near = ~moving | ((ratio - 1).abs() <= tolerance)
         if bool(near.all()):
             break
+        excess = ratio.clamp(1e-6, 1e6).log()
+        if before is not None:
+            run = lam.log() - before[0]
+            secant = (excess - before[1]) / torch.where(run == 0, 1, run)
+            slope = torch.where(run == 0, slope, secant.clamp(-6, -0.2))
+        before = (lam.log(), excess)
         low, high = torch.where(ratio > 1, lam, low), torch.where(ratio > 1, high, lam)
-        # The divergence falls about as 1 / lambda^2.
-        wanted = lam * ratio.clamp(1e-4, 1e4).sqrt()
+        wanted = lam * (-excess / slope).exp()
         inside = (wanted > low) & (wanted < high)
         halfway = torch.where(high.isfinite(), (low.clamp(min=1e-12) * high).sqrt(), 2 * low)
         lam = torch.where(near, lam, torch.where(inside, wanted, halfway))
-        usable = now.theta.isfinite().all(-1) & (ratio < 100)
-        start = torch.where(usable[:, None], now.theta, first.problem.collected.phi)
-        now = solve(lam, start)
+        good = now.theta.isfinite().all(-1) & (ratio < 100)
+        now = solve(lam, torch.where(good[:, None], now.theta, first.problem.collected.phi))
     return now
 
 
