@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from scipy.stats import bootstrap, trim_mean
 from torch import Tensor
 
 from bomrl_theory.control.adaptation import adapted
@@ -212,6 +211,8 @@ def summarised(measured: Iterable[Measured], rng: np.random.Generator) -> list[L
 
 def interquartile_mean(values: Float64[Array, "... n"], axis: int = -1) -> Any:
     """Mean of the middle half (Agarwal et al. 2021); of fewer than four values their mean."""
+    from scipy.stats import trim_mean
+
     return trim_mean(values, 0.25, axis=axis)
 
 
@@ -219,6 +220,8 @@ def interval(
     values: Float64[Array, " n"], statistic: Callable[..., Any], rng: np.random.Generator
 ) -> tuple[float, float]:
     """Percentile bootstrap interval; the value itself where all are equal or there is one only."""
+    from scipy.stats import bootstrap
+
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
     found = bootstrap(
