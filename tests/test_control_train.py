@@ -19,6 +19,7 @@ import torch
 from helpers import Bomrl
 from point_mass import PointMass, register
 
+from bomrl_theory import cli
 from bomrl_theory.control.command import described
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.evaluate import Trained, interquartile_mean, interval, measure, summarised
@@ -38,6 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What only a power cut could undo is not waited for, except in other processes; the point mass has a name."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
     register(monkeypatch)
+    monkeypatch.setattr(cli, "_can_draw", lambda: False)
 
 
 def written(directory: Path) -> dict[str, bytes]:
@@ -139,6 +141,17 @@ def test_not_a_number_stops_the_run(tmp_path: Path, name: str) -> None:
     assert written(tmp_path / "run") == before
 
 
+def test_adapted_parameters_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
+    """A step size beyond float32."""
+    made = trainer(learner="maml", alpha=1e300)
+    state = ControlRun(tmp_path / "run", made).go_on()
+    assert (state.status, state.iteration) == ("stopped: adapted parameters are not numbers", 0)
+    assert read_log(tmp_path / "run", Record)[-1].status == state.status
+    with np.load(tmp_path / "run" / CHECKPOINT) as saved:
+        assert np.array_equal(saved["phi"], state.phi.numpy())
+        assert np.isfinite(saved["phi"]).all()
+
+
 def test_a_step_that_is_not_a_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong inside a learner."""
     made = trainer(learner="promp")
@@ -173,7 +186,8 @@ def test_line_searches_that_fail_stop_the_run(tmp_path: Path, name: str, change:
 # --- the command --------------------------------------------------------------------------------
 
 
-def test_contract(bomrl: Bomrl, tmp_path: Path) -> None:
+def test_contract(bomrl: Bomrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_can_draw", lambda: True)
     code, out, err = bomrl(*SHORT, "--json")
     summary = json.loads(out)
     assert (code, err) == (0, "")
@@ -331,6 +345,15 @@ def test_returns_belong_to_the_parameters_before_each_adaptation(tmp_path: Path)
     assert means[2] > means[0] + 0.3
     assert not np.array_equal(measure(run, tasks=30, steps=0, seed=2).returns[0], found.returns[0])
     assert np.array_equal(measure(run, tasks=30, steps=0, seed=1).returns[0], found.returns[0])
+
+
+def test_adaptation_that_goes_wrong_is_told(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomrl(*SHORT)
+    original = PointMass.__init__
+    monkeypatch.setattr(PointMass, "__init__", lambda self, horizon=10: original(self, horizon, broken=2))
+    code, out, err = bomrl("adapt", "run", "--tasks", "2")
+    assert (code, out) == (2, "")
+    assert "run: after 2 adaptations a return is not a number; ask for fewer steps" in err
 
 
 def test_a_reference_cannot_be_adapted(bomrl: Bomrl) -> None:

@@ -18,7 +18,7 @@ from bomrl_theory.control.adaptation import adapted
 from bomrl_theory.control.bilevel_learner import LAM
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import learner_named
-from bomrl_theory.control.problem import Problem
+from bomrl_theory.control.problem import NotFinite, Problem
 from bomrl_theory.control.simulator import Simulator
 from bomrl_theory.control.train import FORMAT, MEMORY, PHI
 from bomrl_theory.errors import InvalidFile, InvalidTask
@@ -128,6 +128,9 @@ def measure(
         steps: K, adaptations.
         seed: of tasks and trajectories; no task of training is met again.
         on_step: told after each collection.
+
+    Raises:
+        InvalidTask: parameters or returns are not numbers after some adaptations.
     """
     torch.set_num_threads(run.problem.config.threads)
     streams = np.random.SeedSequence(seed, spawn_key=(4,)).spawn(2)
@@ -135,7 +138,10 @@ def measure(
     rng = np.random.default_rng(streams[1])
     theta, returns = run.phi.to(run.problem.config.device).expand(tasks, -1).contiguous(), []
     for step in range(steps + 1):
-        batch = run.problem.rollout(theta, goals, rng)
+        try:
+            batch = run.problem.rollout(theta, goals, rng)
+        except NotFinite as error:
+            raise InvalidTask(f"{run.path}: after {step} adaptations {error}; ask for fewer steps") from None
         returns.append(batch.returns.mean(1).double().cpu().numpy())
         on_step(step)
         if step < steps:

@@ -14,7 +14,12 @@ from bomrl_theory.control.config import Config
 from bomrl_theory.control.policy import GaussianNetwork, Policy
 from bomrl_theory.control.samples import Samples
 from bomrl_theory.control.simulator import Simulator
+from bomrl_theory.errors import BomrlError
 from bomrl_theory.numbers import Array
+
+
+class NotFinite(BomrlError):
+    """A run cannot go on: the message says what is not a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +55,17 @@ class Problem:
         return self.simulator.draw_tasks(self.config.tasks, rng)
 
     def rollout(self, theta: Float[Tensor, "T P"], tasks: Array, rng: np.random.Generator) -> Batch:
-        """As many trajectories of each task as the configuration says."""
-        return self.simulator.rollout(self.policy, theta, tasks, self.config.trajectories, rng)
+        """As many trajectories of each task as the configuration says.
+
+        Raises:
+            NotFinite: parameters or returns are not numbers.
+        """
+        if not bool(theta.isfinite().all()):
+            raise NotFinite("adapted parameters are not numbers")
+        batch = self.simulator.rollout(self.policy, theta, tasks, self.config.trajectories, rng)
+        if not bool(batch.returns.isfinite().all()):
+            raise NotFinite("a return is not a number")
+        return batch
 
     def samples(self, batch: Batch) -> Samples:
         """The batch as learners use it."""

@@ -26,7 +26,7 @@ from torch import Tensor
 from bomrl_theory.control.adaptation import ALGORITHMS
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import NO_STEP, Iteration, Memory, learner_named
-from bomrl_theory.control.problem import Problem
+from bomrl_theory.control.problem import NotFinite, Problem
 from bomrl_theory.control.record import Record
 from bomrl_theory.control.simulator import Simulator
 from bomrl_theory.errors import InvalidTask, UnknownName
@@ -102,23 +102,27 @@ class Trainer:
         """Every iteration's record with the state after it; the generator is moved on as the state is."""
         torch.set_num_threads(self.config.threads)
         while state.status == "running":
-            made = self.learner.iterate(self.problem, state.phi, state.memory, rng)
+            try:
+                made = self.learner.iterate(self.problem, state.phi, state.memory, rng)
+            except NotFinite as error:
+                status = f"stopped: {error}"
+                nothing = Record(state.iteration, state.steps, np.nan, np.nan, None, None, None, status)
+                yield nothing, replace(state, status=status)
+                return
             record, state = self._after(state, made, last=state.iteration + 1 == self.iterations)
             yield record, state
 
     def _after(self, state: State, made: Iteration, *, last: bool) -> tuple[Record, State]:
         failures = state.failures + 1 if made.status == NO_STEP else 0
         status = made.status
-        if not np.isfinite([made.before, made.after]).all():
-            status = "stopped: a return is not a number"
-        elif not all(bool(array.isfinite().all()) for array in (made.phi, *made.memory.values())):
+        if not all(bool(array.isfinite().all()) for array in (made.phi, *made.memory.values())):
             status = "stopped: the step is not a number"
         elif failures >= PATIENCE:
             status = f"stopped: the line search found no step on {PATIENCE} batches in a row"
         steps = state.steps + made.steps
         record = Record(state.iteration, steps, made.before, made.after, made.kl, made.moved, made.gradient, status)
         if status.startswith("stopped"):
-            return record, replace(state, status=status, failures=failures)
+            return record, replace(state, status=status, steps=steps, failures=failures)
         how = "finished" if last else "running"
         return record, State(state.iteration + 1, made.phi, made.memory, steps, failures, how)
 
