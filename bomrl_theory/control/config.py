@@ -35,7 +35,7 @@ class Config:
     trajectories: int = 10
     alpha: float = 0.1
     lam: float | None = None
-    divergence: float = 1.0
+    divergence: float = 2.0
     radius: float = 0.01
     gae: float = 1.0
     hidden: tuple[int, ...] = (64, 64)
