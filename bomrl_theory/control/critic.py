@@ -179,11 +179,12 @@ class QuadraticValues(_OnBatch):
         return self._products(_joined(self._next, pi.mean)) + spread[:, self._row, self._column][:, None]
 
     def _expected(self, pi: Gaussian, observations: Float[Tensor, "T N O"], w: Tensor) -> Float[Tensor, "T N"]:
-        """``E_{a ~ pi} Q`` at given observations."""
-        matrix, z = symmetric(w), _joined(observations, pi.mean)
-        size = pi.mean.shape[-1]
-        spread = (matrix[:, -size:, -size:] * pi.covariance).sum((-2, -1))
-        return ((z @ matrix) * z).sum(-1) + spread[:, None]
+        """``E_{a ~ pi} Q`` at given observations, but for its value at the action 0."""
+        matrix, size = symmetric(w), pi.mean.shape[-1]
+        slope = 2 * (matrix[:, :1, -size:] + observations @ matrix[:, 1:-size, -size:])
+        curvature = matrix[:, -size:, -size:]
+        spread = (curvature * pi.covariance).sum((-2, -1))
+        return ((slope + pi.mean @ curvature) * pi.mean).sum(-1) + spread[:, None]
 
     def expected(self, pi: Gaussian, w: Tensor) -> Float[Tensor, "T N"]:
         return self._expected(pi, self.collected.observations, w)
