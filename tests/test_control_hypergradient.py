@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 pytest.importorskip("torch", reason="continuous control needs the extra torch")
 
@@ -185,7 +185,8 @@ def test_on_the_trust_region_lambda_moves_too() -> None:
             return float((kl * data.weights.flatten(1)).sum()) - 0.05
 
         lam = float(adapted.lam[0])
-        return (maximiser(float(brentq(excess, lam / 1.5, 1.5 * lam, xtol=1e-13, rtol=1e-13))) * outer).sum()
+        found = root_scalar(excess, bracket=(lam / 1.5, 1.5 * lam), xtol=1e-13, rtol=1e-13)
+        return (maximiser(found.root) * outer).sum()
 
     found = hypergradient(policy, phi, batch, adapted, outer, parts=("direct",), tolerance=1e-10)
     penalised = hypergradient(

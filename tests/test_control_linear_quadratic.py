@@ -22,7 +22,6 @@ from bomrl_theory.control.exact_linear_quadratic import (
     second_moment,
 )
 from bomrl_theory.control.linear_gaussian import LinearGaussian
-from bomrl_theory.control.linear_quadratic import LinearQuadratic
 from bomrl_theory.control.lower_level import LowerLevel, adapt, collected
 from bomrl_theory.control.policy import GaussianNetwork, Policy
 from bomrl_theory.control.policy_gradient import policy_gradient
@@ -164,6 +163,7 @@ def test_tasks_and_description() -> None:
     assert np.array_equal(tasks, simulator.draw_tasks(1000, np.random.default_rng(0)))
     assert json.loads(json.dumps(simulator.describe()))["horizon"] == 50
     assert isinstance(simulator, Simulator)
+    assert simulator.to("cpu", torch.float32).model.A.dtype == torch.float32
     with pytest.raises(InvalidTask, match="horizon = 0"):
         replace(simulator, horizon=0)
 
@@ -182,10 +182,7 @@ def test_same_numbers_on_a_gpu() -> None:
     """Trajectories and adapted parameters to 1e-6 in float64."""
     simulator = plants()
     policy, phi = timid(simulator)
-    model = simulator.model
-    there = LinearQuadratic(
-        type(model)(*(x.cuda() if isinstance(x, torch.Tensor) else x for x in vars(model).values())), simulator.horizon
-    )
+    there = simulator.to("cuda")
     lower = LowerLevel("kl-posterior", 0.5, gamma=GAMMA, tolerance=1e-9)
     results = []
     for place, start in ((simulator, phi), (there, phi.cuda())):

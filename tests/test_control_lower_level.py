@@ -16,6 +16,7 @@ from bomrl_theory.control.conjugate_gradient import conjugate_gradient
 from bomrl_theory.control.exact_linear_quadratic import ExactInnerProblem, returns
 from bomrl_theory.control.lower_level import ALGORITHMS, LowerLevel, adapt, inner_problem, lambda_for
 from bomrl_theory.control.policy import GaussianNetwork
+from bomrl_theory.control.quadrature import condensed
 from bomrl_theory.errors import InvalidTask, UnknownName
 
 LOCOMOTION = LowerLevel("kl-posterior", 1.0, mu=0.1, critic="quadratic-advantage", visitation="uniform")
@@ -217,6 +218,26 @@ def test_a_meta_policy_that_is_not_finite_is_refused() -> None:
     batch = collect(simulator, policy, phi, 500, np.random.default_rng(0))
     with pytest.raises(InvalidTask, match="not all finite"):
         adapt(policy, torch.full_like(phi, torch.nan), batch, LowerLevel(gamma=GAMMA))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_few_nodes_are_as_good_as_the_batch(algorithm: str) -> None:
+    """Linear-Gaussian policies and quadratic values: the same objective and divergence from 2n observations."""
+    simulator = plants()
+    policy, phi = timid(simulator)
+    batch = collect(simulator, policy, phi, 500, np.random.default_rng(0))
+    alive = batch.alive.clone()
+    alive[0, 0, 10:] = False
+    whole = inner_problem(policy, phi, replace(batch, alive=alive), LowerLevel(algorithm, 0.5, mu=0.1, gamma=GAMMA))
+    few = condensed(whole)
+    theta = phi + 0.3 * torch.randn(2, len(phi), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert few.at_steps(theta).shape == (2, 8)
+    torch.testing.assert_close(few.objective(theta), whole.objective(theta))
+    torch.testing.assert_close(few.mean_divergence(theta), whole.mean_divergence(theta))
+    network = GaussianNetwork(4, 2, (3,))
+    start = network.start(torch.Generator().manual_seed(0))
+    other = inner_problem(network, start, batch, LowerLevel(gamma=GAMMA))
+    assert condensed(other) is other
 
 
 def test_weights_end_with_the_trajectory() -> None:

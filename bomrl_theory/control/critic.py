@@ -9,8 +9,6 @@ parameters it is (a surrogate).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -25,73 +23,34 @@ from bomrl_theory.control.advantage import (
     standard_scale,
     standardised,
 )
-from bomrl_theory.control.batch import Batch
+from bomrl_theory.control.collected import Collected
 from bomrl_theory.control.gaussian import Gaussian
-from bomrl_theory.control.policy import Policy
 
 RIDGE_VALUES = 1e-12
 """Of the least-squares temporal differences, relative to the mean square of the features."""
 
 
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """A batch with what is known of the policy that drew it.
+@runtime_checkable
+class ExpectedValues(Protocol):
+    """Action values that are linear in coefficients w [T, ...], as a function of a policy."""
 
-    Attributes:
-        policy, phi: the policy and the parameters that each task's steps were drawn with, [T, P].
-        weights: [T, R, H], the normalised visitation ``nu^phi`` as weights of steps; they add up to 1 for each task
-            unless trajectories end early.
-        discount: of the visitation, 1 if every step counts alike.
-    """
+    @property
+    def coefficients(self) -> Tensor: ...
 
-    policy: Policy
-    phi: Float[Tensor, "T P"]
-    batch: Batch
-    gamma: float
-    gae: float
-    discount: float
-
-    @cached_property
-    def observations(self) -> Float[Tensor, "T N O"]:
-        return self.batch.observations[..., :-1, :].flatten(1, 2)
-
-    @cached_property
-    def actions(self) -> Float[Tensor, "T N A"]:
-        return self.batch.actions.flatten(1, 2)
-
-    @cached_property
-    def weights(self) -> Float[Tensor, "T R H"]:
-        """``discount^t``, divided by its sum over the horizon, on steps that were taken."""
-        _, trajectories, horizon = self.batch.alive.shape
-        time = torch.arange(horizon, dtype=self.phi.dtype, device=self.phi.device)
-        decay = self.discount**time
-        return (decay / (decay.sum() * trajectories)) * self.batch.alive
-
-    @cached_property
-    def gaussian(self) -> Gaussian:
-        """phi's actions at every observation of the batch, as constants."""
-        return self.of_parameters(self.phi).detach()
-
-    def of_parameters(self, theta: Float[Tensor, "T P"]) -> Gaussian:
-        """What a policy would do at every observation of the batch."""
-        return self.policy.gaussian(theta, self.observations)
+    def expected(self, pi: Gaussian, w: Tensor) -> Float[Tensor, "T N"]:
+        """``E_{a ~ pi(x)} Q(x, a)`` at every observation, up to a function of the observation."""
+        ...
 
 
 @runtime_checkable
-class Critic(Protocol):
-    """An estimate of ``Q^phi``, linear in its coefficients.
+class Critic(ExpectedValues, Protocol):
+    """An estimate of ``Q^phi`` with its dependence on phi.
 
     Attributes:
-        coefficients: w, [T, ...].
         unit: [T], by which the values were divided; it counts as a part of lambda and not as a function of phi.
     """
 
-    coefficients: Tensor
     unit: Float[Tensor, " T"]
-
-    def expected(self, pi: Gaussian, w: Tensor) -> Float[Tensor, "T N"]:
-        """``E_{a ~ pi(x)} Q(x, a)`` at every observation of the batch, up to a function of the observation."""
-        ...
 
     def values_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
         """A scalar for each task whose gradient in phi estimates ``q . dw/dphi`` through the values of phi."""
@@ -178,21 +137,22 @@ class QuadraticValues(_OnBatch):
         assert spread.shape[-1] == self._next.shape[-1] + 1 + size
         return self._products(_joined(self._next, pi.mean)) + spread[:, self._row, self._column][:, None]
 
-    def _expected(self, pi: Gaussian, observations: Float[Tensor, "T N O"], w: Tensor) -> Float[Tensor, "T N"]:
-        """``E_{a ~ pi} Q`` at given observations."""
-        matrix, z = symmetric(w), _joined(observations, pi.mean)
-        size = pi.mean.shape[-1]
-        spread = (matrix[:, -size:, -size:] * pi.covariance).sum((-2, -1))
-        return ((z @ matrix) * z).sum(-1) + spread[:, None]
+    def expected_at(self, pi: Gaussian, observations: Float[Tensor, "T N O"], w: Tensor) -> Float[Tensor, "T N"]:
+        """``E_{a ~ pi} Q`` at given observations, but for its value at the action 0."""
+        matrix, size = symmetric(w), pi.mean.shape[-1]
+        slope = 2 * (matrix[:, :1, -size:] + observations @ matrix[:, 1:-size, -size:])
+        curvature = matrix[:, -size:, -size:]
+        spread = (curvature * pi.covariance).sum((-2, -1))
+        return ((slope + pi.mean @ curvature) * pi.mean).sum(-1) + spread[:, None]
 
     def expected(self, pi: Gaussian, w: Tensor) -> Float[Tensor, "T N"]:
-        return self._expected(pi, self.collected.observations, w)
+        return self.expected_at(pi, self.collected.observations, w)
 
     def values_surrogate(self, phi: Float[Tensor, "T P"], q: Tensor) -> Float[Tensor, " T"]:
         """The matrix of the fixed point feels phi through the next action only."""
         adjoint = torch.linalg.lu_solve(*self._factors, q[..., None], adjoint=True).squeeze(-1)
         weight = torch.einsum("tnd,td->tn", self._features, adjoint) * self._goes_on * self.collected.gamma
-        value = self._expected(self.collected.policy.gaussian(phi, self._next), self._next, self.coefficients)
+        value = self.expected_at(self.collected.policy.gaussian(phi, self._next), self._next, self.coefficients)
         return (weight * value).sum(-1)
 
     def _influence(self, q: Tensor) -> Float[Tensor, "T N"]:
@@ -204,7 +164,7 @@ class QuadraticValues(_OnBatch):
 
         Exact in expectation if ``Q_h`` is quadratic too, as on linear-quadratic tasks.
         """
-        value = self._expected(
+        value = self.expected_at(
             self.collected.of_parameters(phi), self.collected.observations, self._solved(h.flatten(1))
         )
         return (self.collected.weights.flatten(1) * value).sum(-1)

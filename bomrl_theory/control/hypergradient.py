@@ -20,9 +20,10 @@ from torch import Tensor
 
 from bomrl_theory.control.batch import Batch
 from bomrl_theory.control.conjugate_gradient import Solved, conjugate_gradient
-from bomrl_theory.control.inner_problem import InnerProblem
+from bomrl_theory.control.inner_problem import InnerProblem, SampledProblem
 from bomrl_theory.control.lower_level import INDEFINITE, NOT_FINITE, SOLVED, TRUNCATED, Adapted, usable
 from bomrl_theory.control.policy import Policy
+from bomrl_theory.control.quadrature import condensed
 from bomrl_theory.errors import InvalidTask, UnknownName
 
 METHODS = ("implicit", "first-order")
@@ -134,12 +135,13 @@ def _adjoint(
     adapted: Adapted, outer: Float[Tensor, "T P"], tolerance: float, steps: int
 ) -> tuple[Solved, Float[Tensor, " T"]]:
     """v and, on the trust region's boundary, the price p of the radius: ``H v + p c = outer, c.v = 0``."""
-    product = adapted.problem.curvature(adapted.theta)
+    problem = condensed(adapted.problem)
+    product = problem.curvature(adapted.theta)
     solution = conjugate_gradient(product, outer, tolerance=tolerance, steps=steps)
     price = torch.zeros_like(adapted.lam)
     if not bool(adapted.on_radius.any()):
         return solution, price
-    normal = _normal(adapted) * adapted.on_radius[:, None]
+    normal = _normal(problem, adapted.theta) * adapted.on_radius[:, None]
     across = conjugate_gradient(product, normal, tolerance=tolerance, steps=steps)
     width = (normal * across.x).sum(-1)
     price = torch.where(width > 0, (normal * solution.x).sum(-1) / torch.where(width > 0, width, 1), 0)
@@ -153,15 +155,15 @@ def _adjoint(
     ), price
 
 
-def _normal(adapted: Adapted) -> Float[Tensor, "T P"]:
+def _normal(problem: InnerProblem, theta: Float[Tensor, "T P"]) -> Float[Tensor, "T P"]:
     """The gradient of the divergence at the adapted parameters."""
-    theta = adapted.theta.detach().requires_grad_()
+    theta = theta.detach().requires_grad_()
     with torch.enable_grad():
-        return torch.autograd.grad(adapted.problem.mean_divergence(theta).sum(), theta)[0]
+        return torch.autograd.grad(problem.mean_divergence(theta).sum(), theta)[0]
 
 
 def _pulled_back(
-    problem: InnerProblem,
+    problem: SampledProblem,
     adapted: Adapted,
     v: Float[Tensor, "T P"],
     price: Float[Tensor, " T"],

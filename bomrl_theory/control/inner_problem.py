@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bomrl_theory.control.critic import Collected, Critic
+from bomrl_theory.control.collected import Collected, Observed
+from bomrl_theory.control.critic import Critic, ExpectedValues
 from bomrl_theory.control.gaussian import Gaussian
 
 
@@ -24,8 +25,8 @@ class InnerProblem:
         mu: proximal weight.
     """
 
-    collected: Collected
-    critic: Critic
+    collected: Observed
+    critic: ExpectedValues
     algorithm: str
     lam: Float[Tensor, " T"]
     mu: float
@@ -82,3 +83,11 @@ class InnerProblem:
             return -torch.autograd.grad(gradient, theta, v, retain_graph=True)[0]
 
         return product
+
+
+@dataclass(frozen=True, eq=False)
+class SampledProblem(InnerProblem):
+    """The inner problem on a batch, with all that its dependence on phi needs."""
+
+    collected: Collected
+    critic: Critic

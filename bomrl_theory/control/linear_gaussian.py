@@ -18,6 +18,8 @@ class LinearGaussian:
         start_scale: standard deviation of every action at the start, where K = 0.
     """
 
+    linear = True
+
     def __init__(self, observations: int, actions: int, *, start_scale: float = 1.0):
         self.observations, self.actions, self.start_scale = observations, actions, start_scale
         self._below = actions * (actions - 1) // 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,11 @@ class LinearQuadratic:
     ) -> LinearQuadratic:
         """The family's tasks on a device."""
         return cls(family.model(lambda x: torch.tensor(x, dtype=dtype, device=device)), horizon, family.name)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> LinearQuadratic:
+        """The same tasks elsewhere."""
+        tensors = {key: x.to(device, dtype) for key, x in vars(self.model).items() if isinstance(x, Tensor)}
+        return replace(self, model=replace(self.model, **tensors))
 
     def __post_init__(self) -> None:
         if self.horizon < 1:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from bomrl_theory.control.ascent import maximise
 from bomrl_theory.control.batch import Batch
+from bomrl_theory.control.collected import Collected
 from bomrl_theory.control.conjugate_gradient import conjugate_gradient
-from bomrl_theory.control.critic import CRITICS, Collected
-from bomrl_theory.control.inner_problem import InnerProblem
+from bomrl_theory.control.critic import CRITICS
+from bomrl_theory.control.inner_problem import SampledProblem
 from bomrl_theory.control.policy import Policy
+from bomrl_theory.control.quadrature import condensed
 from bomrl_theory.errors import InvalidTask, UnknownName
 
 ALGORITHMS = ("kl-prior", "kl-posterior", "euclidean")
@@ -109,7 +111,7 @@ class Adapted:
     steps: Int[Tensor, " T"]
     status: tuple[str, ...]
     batch: Batch
-    problem: InnerProblem
+    problem: SampledProblem
 
     @property
     def solved(self) -> Bool[Tensor, " T"]:
@@ -132,11 +134,11 @@ def usable(phi: Float[Tensor, "T P"], batch: Batch) -> Bool[Tensor, " T"]:
     return batch.finite & phi.isfinite().all(-1)
 
 
-def inner_problem(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> InnerProblem:
+def inner_problem(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> SampledProblem:
     """The inner problem that a batch of phi poses."""
     data = collected(policy, phi, batch, lower)
     lam = torch.full((batch.tasks,), lower.lam, dtype=phi.dtype, device=phi.device)
-    return InnerProblem(data, CRITICS[lower.critic](data), lower.algorithm, lam, lower.mu)
+    return SampledProblem(data, CRITICS[lower.critic](data), lower.algorithm, lam, lower.mu)
 
 
 def adapt(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: LowerLevel) -> Adapted:
@@ -164,7 +166,7 @@ def adapt(policy: Policy, phi: Float[Tensor, "*T P"], batch: Batch, lower: Lower
     )
 
 
-def _within_radius(problem: InnerProblem, adapted: Adapted, lower: LowerLevel) -> Adapted:
+def _within_radius(problem: SampledProblem, adapted: Adapted, lower: LowerLevel) -> Adapted:
     """With lambda raised where the trust region asks for it."""
     if lower.radius is None:
         return adapted
@@ -245,8 +247,9 @@ def _matched(
     return now
 
 
-def _solve(problem: InnerProblem, start: Float[Tensor, "T P"], lower: LowerLevel) -> Adapted:
+def _solve(whole: SampledProblem, start: Float[Tensor, "T P"], lower: LowerLevel) -> Adapted:
     """At given lambda."""
+    problem = condensed(whole)
     start_norm = problem.value_and_gradient(problem.collected.phi)[1].norm(dim=-1)
     floor = torch.finfo(start.dtype).eps * (1 + problem.pull)
     found = maximise(
@@ -278,6 +281,6 @@ def _solve(problem: InnerProblem, start: Float[Tensor, "T P"], lower: LowerLevel
         on_radius=torch.zeros_like(finite),
         steps=found.steps,
         status=status,
-        batch=problem.collected.batch,
-        problem=problem,
+        batch=whole.collected.batch,
+        problem=whole,
     )

@@ -21,11 +21,13 @@ class Policy(Protocol):
     Attributes:
         parameters: P, length of theta.
         observations, actions: sizes O and A.
+        linear: whether the mean action is a linear or affine function of the observation.
     """
 
     parameters: int
     observations: int
     actions: int
+    linear: bool
 
     def start(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Float[Tensor, " P"]:
         """Parameters to start meta-training from."""
@@ -55,6 +57,8 @@ class GaussianNetwork:
         start_scale: standard deviation of every action at the start.
         least_scale: below it the scale is cut off, as in ProMP's code.
     """
+
+    linear = False
 
     def __init__(
         self,
