@@ -20,6 +20,7 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from bomrl_theory.cli import run
 from bomrl_theory.control.adaptation import LOWER_LEVELS
@@ -30,6 +31,7 @@ from bomrl_theory.control.evaluate import CONFIDENCE, Trained, interquartile_mea
 from bomrl_theory.control.learner import learner_named
 from bomrl_theory.control.train import ControlRun, Trainer
 from bomrl_theory.errors import UnknownName
+from bomrl_theory.numbers import Array
 from bomrl_theory.report import figures
 from bomrl_theory.report.control_curves import control_curves
 from bomrl_theory.report.table import Table
@@ -217,11 +219,16 @@ def curves_table(logs: Table, settings: Settings, rng: np.random.Generator) -> T
         smooth = wide.rolling(SMOOTHED, min_periods=1).mean()
         steps = group.groupby("iteration")["steps"].mean()
         for iteration, values in zip(smooth.index, smooth.to_numpy(dtype=np.float64), strict=True):
-            low, high = interval(values, interquartile_mean, rng)
+            low, high = over_seeds(values, rng)
             value = float(interquartile_mean(values))
             row = {"family": family, "label": label_of(str(learner)), "steps": steps[iteration]}
             rows.append(row | {"value": value, "low": low, "high": high})
     return pd.DataFrame(rows, columns=["family", "label", "steps", "value", "low", "high"])
+
+
+def over_seeds(values: Float64[Array, " n"], rng: np.random.Generator) -> tuple[float, float]:
+    """Interval of the interquartile mean; none of one seed."""
+    return interval(values, interquartile_mean, rng) if len(values) > 1 else (np.nan, np.nan)
 
 
 def references(found: list[dict[str, Any]], settings: Settings) -> Table:
@@ -255,7 +262,7 @@ def returns_table(found: list[dict[str, Any]], settings: Settings, rng: np.rando
                 samples = np.array([[end_of(part)] for part in here])
                 steps = [None]
             for column, step in enumerate(steps):
-                low, high = interval(samples[:, column], interquartile_mean, rng)
+                low, high = over_seeds(samples[:, column], rng)
                 rows.append(
                     {
                         "family": family,
@@ -282,8 +289,8 @@ def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: 
         f"`{command_of(settings)}` regenerates this folder ({told}).",
         "",
         f"Preset {settings.preset}, {horizon}; {settings.iterations} iterations of {settings.tasks} tasks with "
-        f"{settings.trajectories} trajectories before and {settings.trajectories} after adaptation; {settings.seeds} "
-        f"seeds. Interquartile means over seeds with {CONFIDENCE:.0%} percentile bootstrap intervals; with few seeds "
+        f"{settings.trajectories} trajectories before and {settings.trajectories} after adaptation; seeds: "
+        f"{settings.seeds}. Interquartile means over seeds with {CONFIDENCE:.0%} percentile bootstrap intervals; with few seeds "
         "an interval says little. `logs.csv` has every iteration of every run, `returns.csv` the table below.",
         "",
         "![Return after adaptation against environment steps](curves.png)",
@@ -306,7 +313,10 @@ def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: 
         ]
         for learner in settings.learners:
             here = table[(table["family"] == family) & (table["learner"] == learner)]
-            cells = [f"{r['value']:.1f} [{r['low']:.1f}, {r['high']:.1f}]" for _, r in here.iterrows()]
+            cells = [
+                f"{r['value']:.1f}" + ("" if np.isnan(r["low"]) else f" [{r['low']:.1f}, {r['high']:.1f}]")
+                for _, r in here.iterrows()
+            ]
             steps = f"{int(here['environment_steps'].iloc[0]):,}"
             lines.append(row_of([label_of(learner), steps, *cells], settings))
         key = (family, settings.preset, horizon_of(family, settings))
