@@ -291,7 +291,7 @@ def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: 
         f"Preset {settings.preset}, {horizon}; {settings.iterations} iterations of {settings.tasks} tasks with "
         f"{settings.trajectories} trajectories before and {settings.trajectories} after adaptation; seeds: "
         f"{settings.seeds}. Interquartile means over seeds with {CONFIDENCE:.0%} percentile bootstrap intervals; with "
-        "few seeds an interval says little. `logs.csv` has every iteration of every run, `returns.csv` the table below.",
+        "few seeds an interval says little. `logs.csv` has every iteration of every run, `returns.csv` the table.",
         "",
         "![Return after adaptation against environment steps](curves.png)",
         "",
