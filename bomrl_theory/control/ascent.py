@@ -24,7 +24,7 @@ class Maximum:
     Attributes:
         theta: [T, P], the best point of each.
         value, gradient: there; [T] and [T, P].
-        curvature: [T], ``s.y / s.s`` of the last step; NaN if none was taken.
+        curvature: [T], ``s.y / s.s`` of the last step that changed the gradient by more than rounding; NaN if none did.
         steps: [T], steps taken.
         converged: [T].
         stuck: [T], whether the line search found no better point.
@@ -59,7 +59,7 @@ def maximise(
     value, gradient = evaluate(theta)
     goal = target(gradient.norm(dim=-1))
     running = value.isfinite() & gradient.isfinite().all(-1)
-    curvature = torch.full_like(value, torch.nan)
+    curvature, largest = torch.full_like(value, torch.nan), torch.zeros_like(value)
     taken, stuck = torch.zeros_like(running, dtype=torch.int64), torch.zeros_like(running)
     pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=memory)
     scale = _first_length(product, gradient)
