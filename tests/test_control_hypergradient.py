@@ -147,7 +147,7 @@ def test_networks_against_frozen_finite_differences(algorithm: str, network: tup
     policy, phi = network
     batch = locomotion_like(policy, phi)
     lower = LowerLevel(
-        algorithm, 1.0, mu=0.1, critic="quadratic-advantage", visitation="uniform", tolerance=1e-9, steps=500
+        algorithm, 3.0, mu=0.1, critic="quadratic-advantage", visitation="uniform", tolerance=1e-9, steps=500
     )
     adapted = adapt(policy, phi, batch, lower)
     generator = torch.Generator().manual_seed(1)
