@@ -15,6 +15,10 @@ Evaluate = Callable[[Float[Tensor, "T P"]], tuple[Float[Tensor, " T"], Float[Ten
 SUFFICIENT = 1e-4
 """Armijo's share of the increase that the slope promises."""
 HALVINGS = 20
+CAUTIOUS = 5
+"""So many halvings are spent on staying where the function is concave."""
+LONGEST = 1.0
+"""No parameter moves further in one step: logarithms of scales are among them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,7 @@ class Maximum:
     Attributes:
         theta: [T, P], the best point of each.
         value, gradient: there; [T] and [T, P].
-        curvature: [T], ``s.y / s.s`` of the last step; NaN if none was taken.
+        curvature: [T], ``s.y / s.s`` of the last step that changed the gradient by more than rounding; NaN if none did.
         steps: [T], steps taken.
         converged: [T].
         stuck: [T], whether the line search found no better point.
@@ -59,7 +63,7 @@ def maximise(
     value, gradient = evaluate(theta)
     goal = target(gradient.norm(dim=-1))
     running = value.isfinite() & gradient.isfinite().all(-1)
-    curvature = torch.full_like(value, torch.nan)
+    curvature, largest = torch.full_like(value, torch.nan), torch.zeros_like(value)
     taken, stuck = torch.zeros_like(running, dtype=torch.int64), torch.zeros_like(running)
     pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=memory)
     scale = _first_length(product, gradient)
@@ -72,17 +76,21 @@ def maximise(
         ascends = slope > 0
         direction = torch.where(ascends[:, None], direction, scale[:, None] * gradient * running[:, None])
         slope = torch.where(ascends, slope, (direction * gradient).sum(-1))
-        length = torch.ones_like(value)
+        length = LONGEST / direction.abs().amax(-1).clamp(min=LONGEST)
         found, best = ~running, (theta, value, gradient)
-        for _ in range(HALVINGS):
+        for attempt in range(HALVINGS):
             trial = theta + torch.where(found, 0, length)[:, None] * direction
             its_value, its_gradient = evaluate(trial)
             fine = its_value.isfinite() & its_gradient.isfinite().all(-1)
             rises = its_value >= value + SUFFICIENT * length * slope
             # Near the maximum values drown in rounding; slopes do not (Hager & Zhang 2005, approximate Wolfe).
             level = its_value >= value - _rounding(value)
-            level &= (direction * its_gradient).sum(-1).abs() <= (1 - 2 * SUFFICIENT) * slope
+            its_slope = (direction * its_gradient).sum(-1)
+            level &= its_slope.abs() <= (1 - 2 * SUFFICIENT) * slope
             fine &= rises | level
+            if attempt < CAUTIOUS:
+                # A slope that grew tells that the maximum near the start was jumped over.
+                fine &= its_slope <= slope
             accept = fine & ~found
             best = (
                 torch.where(accept[:, None], trial, best[0]),
@@ -97,9 +105,9 @@ def maximise(
         moved = running & found
         s, y = best[0] - theta, gradient - best[2]
         product_sy, squared = (s * y).sum(-1), s.square().sum(-1)
-        curvature = torch.where(
-            moved & (squared > 0), product_sy / squared.clamp(min=torch.finfo(s.dtype).tiny), curvature
-        )
+        largest = torch.maximum(largest, gradient.norm(dim=-1))
+        seen = moved & (squared > 0) & (y.norm(dim=-1) > torch.finfo(s.dtype).eps ** 0.5 * largest)
+        curvature = torch.where(seen, product_sy / torch.where(seen, squared, 1), curvature)
         useful = moved & (product_sy > 1e-8 * squared.sqrt() * y.norm(dim=-1))
         inverse = torch.where(useful, 1 / torch.where(useful, product_sy, 1), 0)
         pairs.append((s * useful[:, None], y * useful[:, None], inverse))
