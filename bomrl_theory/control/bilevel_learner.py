@@ -118,8 +118,7 @@ class BilevelLearner(Learner):
 
 
 def _told(states: tuple[str, ...], stepped: bool) -> str:
-    """ "stepped", with how many tasks' gradients were not solved and why."""
-    if not stepped:
-        return NO_STEP
+    """Whether a step was taken, with how many tasks' gradients were not solved and why."""
     others = Counter(state for state in states if state != SOLVED)
-    return "; ".join(["stepped", *(f"{count} of {len(states)} {state}" for state, count in sorted(others.items()))])
+    counts = (f"{count} of {len(states)} {state}" for state, count in sorted(others.items()))
+    return "; ".join(["stepped" if stepped else NO_STEP, *counts])

@@ -36,7 +36,7 @@ class Iteration:
         moved: mean KL from the meta-policy to the adapted policies, in nats; None without adaptation.
         gradient: mean over tasks of the length of the inner objective's gradient: at the adapted parameters for
             BO-MRL, at the meta-parameters for a policy-gradient step; None without adaptation.
-        status: "stepped", "line search failed", or "stepped, inner problem ..." where the adaptation was not solved.
+        status: "stepped" or "line search failed", with how many tasks' inner problems were not solved and why.
     """
 
     phi: Float[Tensor, "B P"]

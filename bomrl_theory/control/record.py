@@ -18,7 +18,8 @@ class Record:
         adaptation_kl: mean KL from the meta-policy to the adapted policies, in nats.
         inner_gradient: mean length of the inner objective's gradient, see
             :class:`~bomrl_theory.control.learner.Iteration`.
-        status: "stepped", "line search failed", or why the run stopped here.
+        status: "stepped" or "line search failed", with how many tasks' inner problems were not solved and why; or why
+            the run stopped here.
     """
 
     iteration: int

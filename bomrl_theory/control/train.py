@@ -113,7 +113,7 @@ class Trainer:
             yield record, state
 
     def _after(self, state: State, made: Iteration, *, last: bool) -> tuple[Record, State]:
-        failures = state.failures + 1 if made.status == NO_STEP else 0
+        failures = state.failures + 1 if made.status.startswith(NO_STEP) else 0
         status = made.status
         if not all(bool(array.isfinite().all()) for array in (made.phi, *made.memory.values())):
             status = "stopped: the step is not a number"
