@@ -26,6 +26,8 @@ from bomrl_theory.errors import BomrlError, BrokenPlugin
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.control.evaluate import Line
+    from bomrl_theory.control.train import ControlRun
     from bomrl_theory.exact.solved import Solved
     from bomrl_theory.meta.run_directory import RunDirectory
     from bomrl_theory.meta.train import Training
@@ -407,9 +409,19 @@ def unseen(
     epilog="""bomrl train frozen-lake-high --learner bo-mrl --algorithm kl-posterior --lambda 1/10 -o trained
 bomrl train frozen-lake-low --learner maml --alpha 0.5 --rule line-search -o maml --json
 bomrl train garnet --lambda 10 --rule ascent --iterations 50 -o certified
-bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""",
+bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled
+bomrl train --control half-cheetah-vel --preset promp --learner bo-mrl --seed 1 -o cheetah --smoke
+bomrl train --control half-cheetah-dir --learner maml --iterations 200 --tasks 20 -o maml --resume""",
 )
-@click.argument("family")
+@click.argument("family", required=False)
+@click.option(
+    "--control",
+    metavar="NAME",
+    help="Instead of a family: train a network on sampled continuous-control tasks (half-cheetah-vel, ...).",
+)
+@click.option(
+    "--preset", metavar="NAME", help="With --control: rewards and goals of finn2017 or promp (default promp)."
+)
 @click.option("--learner", default="bo-mrl", show_default=True, metavar="NAME", help="See bomrl list --learners.")
 @click.option(
     "--algorithm", metavar="NAME", help="How each task adapts; by default the learner's own, or kl-posterior."
@@ -425,9 +437,30 @@ bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""
     help="adam, line-search (Armijo), or ascent; without --step ascent takes the certified 1/L.",
 )
 @click.option("--step", type=float, metavar="X", help="Step size of the rule (adam: 0.1; line-search: first trial 1).")
-@click.option("--iterations", type=int, default=150, show_default=True, help="Meta-iterations.")
+@click.option("--iterations", type=int, help="Meta-iterations (default 150; with --control 500).")
 @click.option("--batch", type=int, metavar="N", help="Tasks drawn for each iteration; by default all, exactly.")
-@click.option("--trajectories", type=int, metavar="N", help="Learn from N trajectories a task, drawn each iteration.")
+@click.option(
+    "--trajectories",
+    type=int,
+    metavar="N",
+    help="Learn from N trajectories a task, drawn each iteration (with --control default 10, before and after).",
+)
+@click.option("--tasks", type=int, metavar="N", help="With --control: tasks drawn for each iteration (default 20).")
+@click.option("--horizon", type=int, metavar="H", help="With --control: steps of a trajectory (default the preset's).")
+@click.option(
+    "--divergence",
+    type=float,
+    metavar="X",
+    help="With --control: KL in nats that bo-mrl's adaptation aims at, by steering lambda.",
+)
+@click.option("--smoke", is_flag=True, help="With --control: a small size, where it is not given; about a minute.")
+@click.option(
+    "--threads",
+    type=int,
+    metavar="N",
+    help="With --control: of torch and the simulator (default 1, and all processors for the simulator).",
+)
+@click.option("--device", metavar="NAME", help="With --control: where torch computes, cpu (default) or cuda.")
 @click.option("--outer-steps", type=int, default=1, show_default=True, help="Steps of the rule on the same data.")
 @click.option(
     "--start",
@@ -448,7 +481,8 @@ bomrl train garnet --lambda 1 --batch 4 --trajectories 100 --seed 3 -o sampled""
 @click.pass_context
 def train(
     context: click.Context,
-    family: str,
+    family: str | None,
+    control: str | None,
     learner: str,
     algorithm: str | None,
     lam: str | None,
@@ -456,7 +490,7 @@ def train(
     method: str,
     rule: str,
     step: float | None,
-    iterations: int,
+    iterations: int | None,
     batch: int | None,
     trajectories: int | None,
     outer_steps: int,
@@ -465,8 +499,12 @@ def train(
     resume: bool,
     seed: int,
     as_json: bool,
+    **of_control: Any,
 ) -> None:
     """Train a meta-policy on exact expectations, and log its exact optimality gap.
+
+    With --control instead of FAMILY: train a network on sampled continuous-control tasks, and log the return before
+    and after adaptation.
 
     A run may be interrupted or killed at any time; the same command with --resume goes on to the same result, byte
     by byte. With --rule ascent and no --step the stationarity theorem is decided along the run.
@@ -482,6 +520,11 @@ def train(
     from bomrl_theory.tasks.catalogue import family_named
 
     _check_seed(seed)
+    _check_kind(context, family, control)
+    if control is not None:
+        _exit(_train_control(context, control))
+    assert family is not None
+    iterations = 150 if iterations is None else iterations
     solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
     config = Config(
         learner=learner,
@@ -511,6 +554,48 @@ def train(
     else:
         _print_training(family, summary)
     _exit(summary["exit_code"])
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl adapt cheetah
+bomrl adapt runs/bo-mrl-0 runs/bo-mrl-1 runs/maml-0 runs/maml-1 --tasks 40 --steps 3 --csv table.csv
+bomrl adapt cheetah --seed 7 --json""",
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR...")
+@click.option("--tasks", type=click.IntRange(1), default=40, show_default=True, help="Fresh tasks.")
+@click.option("--steps", type=click.IntRange(0), default=3, show_default=True, help="Adaptations, one after the other.")
+@click.option("--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Also write the lines to a file.")
+@seed_option
+@json_option
+def adapt(runs: tuple[Path, ...], tasks: int, steps: int, table: Path | None, seed: int, as_json: bool) -> None:
+    """Adapt what bomrl train --control made to fresh tasks, and measure the return after each adaptation.
+
+    Each adaptation has as many trajectories as in training; returns are of trajectories that nothing was fitted to.
+    Runs that differ in their seed only are put together: interquartile mean, with a bootstrap interval over runs; a
+    single run has its mean over tasks, with an interval over tasks. All runs meet the same tasks.
+    """
+    import numpy as np
+
+    from bomrl_theory.control.command import adapted_json, load_runs
+    from bomrl_theory.control.evaluate import measure, summarised
+
+    _check_seed(seed)
+    loaded = load_runs(runs)
+    with _progress("adapting", len(loaded) * (steps + 1)) as advance:
+        measured = [
+            measure(run, tasks=tasks, steps=steps, seed=seed, on_step=lambda step, run=run: advance(run.path.name))
+            for run in loaded
+        ]
+    lines = summarised(measured, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5,))))
+    if table is not None:
+        from bomrl_theory.control.evaluate import write_lines
+
+        write_lines(table, lines)
+    if as_json:
+        _print_json(adapted_json(measured, lines, seed))
+    else:
+        _print_adapted(lines)
 
 
 @cli.command(
@@ -1381,6 +1466,93 @@ def _print_unseen(result: UnseenReport, source: str, seed: int) -> None:
         click.echo(line)
 
 
+OF_EXACT = ("method", "rule", "step", "batch", "outer_steps", "start")
+OF_CONTROL = ("preset", "tasks", "horizon", "divergence", "smoke", "threads", "device")
+"""Options of ``bomrl train`` that only one of its two kinds of training has."""
+
+
+def _check_kind(context: click.Context, family: str | None, control: str | None) -> None:
+    """Either a family or --control, and no option of the other one."""
+    if (family is None) == (control is None):
+        raise click.UsageError(
+            "name what to train on: either a FAMILY, or --control NAME for continuous control"
+            if family is None
+            else f"'{family}' is a family and --control {control} names other tasks; leave one of the two out"
+        )
+    foreign, kind = (OF_CONTROL, "--control") if control is None else (OF_EXACT, "a FAMILY")
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in foreign:
+            raise click.UsageError(f"{parameter.opts[-1]} is an option of training with {kind}; leave it out")
+
+
+def _train_control(context: click.Context, name: str) -> int:
+    """``bomrl train --control``; the exit code."""
+    from bomrl_theory.control.command import trainer_of, training_json
+    from bomrl_theory.control.train import ControlRun
+    from bomrl_theory.tasks.mdp import exact_number
+
+    given, output = context.params, context.params["output"]
+    names = ("preset", "horizon", "learner", "algorithm", "iterations", "tasks", "trajectories", "divergence")
+    options = {option: given[option] for option in (*names, "threads", "device")}
+    for option in ("lam", "alpha"):
+        if given[option] is not None:
+            options[option] = float(exact_number({"lam": "--lambda"}.get(option, f"--{option}"), given[option]))
+    trainer = trainer_of(name, options, smoke=given["smoke"])
+    run = ControlRun(output, trainer, seed=given["seed"], resume=given["resume"])
+    try:
+        with _progress("training", trainer.iterations, done=run.state.iteration) as advance:
+            run.go_on(lambda record: advance(f"return {record.return_before:.4g} -> {record.return_after:.4g}"))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted at iteration {run.state.iteration}; go on with:", err=True)
+        click.echo(f"  {_resume_command(context)}", err=True)
+        return INTERRUPTED
+    summary = training_json(run, _control_curve(run, output / "learning_curve.png"))
+    if given["as_json"]:
+        _print_json(summary)
+    else:
+        _print_control(summary)
+    return summary["exit_code"]
+
+
+def _control_curve(run: ControlRun, path: Path) -> Path | None:
+    """The picture's path; None without Matplotlib."""
+    if not _can_draw():
+        return None
+    from bomrl_theory.report.learning_curve import draw_returns
+
+    config = run.trainer.config
+    draw_returns(run.log(), f"{run.trainer.learner.label}, {config.algorithm}", path)
+    return path
+
+
+def _print_control(summary: dict[str, Any]) -> None:
+    config, first, last = (summary[key] for key in ("config", "first", "last"))
+    click.echo(f"{config['learner']} on {summary['simulator']}, {config['algorithm']}")
+    steps = f"{summary['environment_steps']:,} environment steps"
+    click.echo(f"{summary['status']} after {summary['iterations']} iterations, {steps}")
+    for name, label in (("return_before", "return before adaptation"), ("return_after", "return after adaptation")):
+        click.echo(f"  {label:<24} {_maybe(first[name])} -> {_maybe(last[name])}")
+    click.echo("wrote " + ", ".join(name for name in summary["files"].values() if name))
+    if not summary["exit_code"]:
+        click.echo("evaluate: " + shlex.join(["bomrl", "adapt", str(Path(summary["files"]["log"]).parent)]))
+
+
+def _maybe(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.6g}"
+
+
+def _print_adapted(lines: Sequence[Line]) -> None:
+    """A row a group of runs, a column an adaptation."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        key = (line.learner, line.algorithm, line.simulator, line.environment_steps, line.runs, line.resampled)
+        names = ("learner", "adapts by", "tasks", "steps", "runs", "interval over")
+        row = rows.setdefault(key, dict(zip(names, key, strict=True)))
+        row[f"after {line.adaptations}"] = f"{line.value:.4g} [{line.low:.4g}, {line.high:.4g}]"
+    _print_table(list(rows.values()))
+
+
 def _start(solved: Solved, name: str | None, seed: int) -> Array | None:
     """Logits of the meta-policy that ``--start`` names; None for the learner's own start."""
     import numpy as np
@@ -1416,12 +1588,19 @@ def _resume_command(context: click.Context) -> str:
     return shlex.join(["bomrl", "train", *given, "--resume"])
 
 
-def _learning_curve(training: Training, path: Path) -> Path | None:
-    """The picture's path; None without Matplotlib."""
+def _can_draw() -> bool:
+    """Whether there is Matplotlib; if not, what is missing is told."""
     from importlib.util import find_spec
 
-    if find_spec("matplotlib") is None:
+    found = find_spec("matplotlib") is not None
+    if not found:
         click.echo("no learning curve: python -m pip install 'bomrl-theory[report]'", err=True)
+    return found
+
+
+def _learning_curve(training: Training, path: Path) -> Path | None:
+    """The picture's path; None without Matplotlib."""
+    if not _can_draw():
         return None
     from bomrl_theory.report.learning_curve import draw_learning_curve
 

@@ -30,6 +30,7 @@ CHECKED = (
     "meta",
     "theory",
     "verify",
+    "control",
 )
 jaxtyping.install_import_hook([f"bomrl_theory.{layer}" for layer in CHECKED], "beartype.beartype")
 
@@ -51,6 +52,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Beartype picks the items of a container that it checks with ``random``, also inside strategies."""
+    # torch.func.jvp compiles its rules when it is first called.
+    config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
 
 

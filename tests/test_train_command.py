@@ -19,7 +19,7 @@ from helpers import Bomrl, drawn
 
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.meta import run_directory
+from bomrl_theory.meta import resumable
 from bomrl_theory.meta.run_directory import CHECKPOINT, ITERATES, LOG, POLICY, RunDirectory, family_hash
 from bomrl_theory.meta.train import COLUMNS, Config, Record, Trainer, train
 from bomrl_theory.tasks.family import TaskFamily
@@ -350,7 +350,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     trainer = Trainer(Solved(drawn(FAMILY)), CONFIGS["adam"])
     RunDirectory(tmp_path / "whole", trainer).run()
     run = RunDirectory(tmp_path / "run", trainer)
-    original = run_directory._Appended.append
+    original = resumable.Appended.append
 
     def full(self: Any, content: bytes) -> None:
         if content.startswith(b"15,"):
@@ -358,7 +358,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         original(self, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_directory._Appended, "append", full)
+        patch.setattr(resumable.Appended, "append", full)
         with pytest.raises(InvalidFile, match="No space left"):
             run.run()
     assert RunDirectory(tmp_path / "run", trainer, resume=True).run().status == "finished"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -13,7 +14,7 @@ class Batch:
     """Trajectories of T tasks, R of each, of at most H steps.
 
     Attributes:
-        observations: [T, R, H + 1, O]; the last one is where the trajectory ended.
+        observations: [T, R, H + 1, O], finite, also after the end; the last one is where the trajectory ended.
         actions: [T, R, H, A], as the policy drew them, before any clipping by the task.
         rewards: [T, R, H]; 0 after the end.
         alive: [T, R, H], whether the step was taken; a trajectory that ends in failure is followed by False.
@@ -22,7 +23,7 @@ class Batch:
             cannot happen.
     """
 
-    observations: Float[Tensor, "T R H+1 O"]
+    observations: Float[Tensor, "T R _ O"]
     actions: Float[Tensor, "T R H A"]
     rewards: Float[Tensor, "T R H"]
     alive: Bool[Tensor, "T R H"]
@@ -37,6 +38,29 @@ class Batch:
     def steps(self) -> int:
         """Steps that were taken in all tasks together."""
         return int(self.alive.sum())
+
+    @property
+    def failed(self) -> Bool[Tensor, "T R H"]:
+        """Whether the trajectory ended with this step, by failure and not by the horizon."""
+        ended = ~self.alive[..., 1:] & self.alive[..., :-1]
+        return torch.cat([ended, torch.zeros_like(self.alive[..., :1])], dim=-1)
+
+    @property
+    def finite(self) -> Bool[Tensor, " T"]:
+        """Whether everything of a task is finite."""
+        return torch.stack(
+            [x.flatten(1).isfinite().all(-1) for x in (self.observations, self.actions, self.rewards)]
+        ).all(0)
+
+    def without(self, tasks: Bool[Tensor, " T"]) -> Batch:
+        """The same with zeros in place of some tasks' data."""
+        mask = tasks[:, None, None]
+        return replace(
+            self,
+            observations=self.observations.masked_fill(mask[..., None], 0),
+            actions=self.actions.masked_fill(mask[..., None], 0),
+            rewards=self.rewards.masked_fill(mask, 0),
+        )
 
     @property
     def returns(self) -> Float[Tensor, "T R"]:

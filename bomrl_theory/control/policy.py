@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from bomrl_theory.control.gaussian import Gaussian
 
+
+@runtime_checkable
 class Policy(Protocol):
     """A stochastic policy pi_theta(a | x).
 
     Attributes:
         parameters: P, length of theta.
         observations, actions: sizes O and A.
+        linear: whether the mean action is a linear or affine function of the observation.
     """
 
     parameters: int
     observations: int
     actions: int
+    linear: bool
 
     def start(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Float[Tensor, " P"]:
         """Parameters to start meta-training from."""
@@ -30,6 +35,10 @@ class Policy(Protocol):
 
     def distribution(self, theta: Float[Tensor, "T P"], observations: Float[Tensor, "T N O"]) -> Distribution:
         """The action distributions, of batch shape [T, N] and event shape [A]; differentiable in both arguments."""
+        ...
+
+    def gaussian(self, theta: Float[Tensor, "T P"], observations: Float[Tensor, "T N O"]) -> Gaussian:
+        """The same distributions by their moments."""
         ...
 
     def act(
@@ -48,6 +57,8 @@ class GaussianNetwork:
         start_scale: standard deviation of every action at the start.
         least_scale: below it the scale is cut off, as in ProMP's code.
     """
+
+    linear = False
 
     def __init__(
         self,
@@ -91,6 +102,10 @@ class GaussianNetwork:
     def distribution(self, theta: Float[Tensor, "T P"], observations: Float[Tensor, "T N O"]) -> Distribution:
         mean, scale = self._mean_and_scale(theta, observations)
         return Independent(Normal(mean, scale.expand_as(mean), validate_args=False), 1, validate_args=False)
+
+    def gaussian(self, theta: Float[Tensor, "T P"], observations: Float[Tensor, "T N O"]) -> Gaussian:
+        mean, scale = self._mean_and_scale(theta, observations)
+        return Gaussian(mean, torch.diag_embed(scale.squeeze(-2)))
 
     def act(
         self, theta: Float[Tensor, "T P"], observations: Float[Tensor, "T N O"], noise: Float[Tensor, "T N A"]

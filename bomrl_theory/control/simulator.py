@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from bomrl_theory.control.policy import Policy
 from bomrl_theory.numbers import Array
 
 
+@runtime_checkable
 class Simulator(Protocol):
     """A distribution over tasks with the means to run policies on them.
 
