@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.meta.run_directory import RunDirectory
     from bomrl_theory.meta.train import Training
     from bomrl_theory.numbers import Array
+    from bomrl_theory.regress.run import Chosen, Regression
+    from bomrl_theory.report.changes import Changes
     from bomrl_theory.theory.case import AnyCase
     from bomrl_theory.theory.theorem import Theorem
     from bomrl_theory.verify.admissible import Admissible
@@ -602,7 +604,8 @@ def adapt(runs: tuple[Path, ...], tasks: int, steps: int, table: Path | None, se
     cls=_Examples,
     epilog="""bomrl report
 bomrl report -o my_report --seed 3 --cases 500
-bomrl report -o quick --family frozen-lake-low""",
+bomrl report -o quick --family frozen-lake-low
+bomrl report --baseline my_baselines""",
 )
 @click.option(
     "-o",
@@ -612,11 +615,24 @@ bomrl report -o quick --family frozen-lake-low""",
     show_default=True,
     help="Directory to write; an earlier report there is replaced, anything else is refused.",
 )
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Tell what changed since this baseline (default: results/baselines, where it is there).",
+)
 @family_option
 @cases_option
 @seed_option
 @workers_option
-def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int, workers: int | None) -> None:
+def report(
+    output: Path,
+    baseline: Path | None,
+    families: tuple[str, ...],
+    cases: int | None,
+    seed: int,
+    workers: int | None,
+) -> None:
     """Verify, then write the bound-versus-empirical report (HTML, Markdown, LaTeX, PNG, PDF, CSV, JSON)."""
     from bomrl_theory.report.report import check_destination, stages, write_report
 
@@ -625,16 +641,18 @@ def report(output: Path, families: tuple[str, ...], cases: int | None, seed: int
 
     chosen = _theorems(())
     plan = _plan(chosen, families, cases, seed)
+    changes = _changes(baseline, workers)
     run = _run(chosen, plan, _workers((), plan, workers))
     if not run.finished:
         _exit(INTERRUPTED)
     command = " ".join(
         ["bomrl report", *(f"--family '{family}'" for family in families)]
+        + ([f"--baseline '{baseline}'"] if baseline is not None else [])
         + ([f"--cases {cases}"] if cases is not None else [])
         + [f"--seed {seed}"]
     )
     with _progress("writing", stages(Settings(seed=seed))) as on_stage:
-        page = write_report(run, output, seed=seed, command=command, on_stage=on_stage)
+        page = write_report(run, output, seed=seed, command=command, on_stage=on_stage, changes=changes)
     saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
     click.echo(f"\nreport: {page}")
@@ -711,33 +729,20 @@ def regress(
 
     Exit codes: 0 unchanged, 1 different, 2 usage, 3 a verdict is undecided or nothing is in scope, 130 interrupted.
     """
-    from bomrl_theory.regress.corpus import pinned_corpus
-    from bomrl_theory.regress.run import accept, chosen_theorems, regression
+    from bomrl_theory.regress.run import accept, chosen_theorems
     from bomrl_theory.regress.text import as_json as comparisons_json
     from bomrl_theory.regress.text import lines_of, replay_command, summary
     from bomrl_theory.tasks.files import check_directory
     from bomrl_theory.verify.casefile import save_case
-    from bomrl_theory.verify.work import Workers, usable_processors
 
     for name in files:
         if not name.endswith(".py"):
             raise click.BadParameter(f"'{name}' is no file of a theorem; of the registry: --only {name}")
-    directory = baseline or Path("baselines" if files else "results/baselines")
+    directory = baseline or (Path("baselines") if files else BASELINE)
     check_directory(counterexamples)
     check_directory(directory)
     chosen = chosen_theorems(files, only, directory, update=update)
-    corpus = pinned_corpus()
-    if workers is None:
-        workers = usable_processors() if len(chosen.names) >= THEOREMS_WORTH_SHARING else 1
-    shared = Workers(chosen.names, workers)
-    with _progress("judging", len(corpus.names)) as advance:
-        pinned = set(corpus.names)
-        found = regression(
-            chosen,
-            corpus,
-            workers=shared if shared.count > 1 else None,
-            on_case=lambda name: advance(name) if name in pinned else None,
-        )
+    found = _regression(chosen, workers)
     saved = {c.id: save_case(*c.counterexample, counterexamples) for c in found.comparisons if c.counterexample}
     replays = {name: replay_command(path, chosen.file_of(name)) for name, path in saved.items()}
     accepted = accept(found, directory) if update else None
@@ -997,6 +1002,43 @@ def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | N
         count = usable_processors() if plan.count * len(names) >= WORTH_SHARING else 1
     workers = Workers(names, count)
     return workers if count > 1 else None
+
+
+def _regression(chosen: Chosen, workers: int | None) -> Regression:
+    """The theorems against their baselines, with progress."""
+    from bomrl_theory.regress.corpus import pinned_corpus
+    from bomrl_theory.regress.run import regression
+    from bomrl_theory.verify.work import Workers, usable_processors
+
+    corpus = pinned_corpus()
+    if workers is None:
+        workers = usable_processors() if len(chosen.names) >= THEOREMS_WORTH_SHARING else 1
+    shared = Workers(chosen.names, workers)
+    with _progress("judging", len(corpus.names)) as advance:
+        pinned = set(corpus.names)
+        return regression(
+            chosen,
+            corpus,
+            workers=shared if shared.count > 1 else None,
+            on_case=lambda name: advance(name) if name in pinned else None,
+        )
+
+
+BASELINE = Path("results/baselines")
+
+
+def _changes(baseline: Path | None, workers: int | None) -> Changes | None:
+    """What differs from the baseline; None where nobody named one and the usual place has none."""
+    from bomrl_theory.regress.run import chosen_theorems
+    from bomrl_theory.regress.text import lines_of
+    from bomrl_theory.report.changes import Changes
+
+    if baseline is None and not BASELINE.is_dir():
+        return None
+    directory = baseline or BASELINE
+    found = _regression(chosen_theorems((), (), directory, update=False), workers).comparisons
+    different = {comparison.id: tuple(lines_of(comparison)) for comparison in found if comparison.changes}
+    return Changes(str(directory), len(found) - len(different), different)
 
 
 def _run(

@@ -15,11 +15,13 @@ import pytest
 
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.report import figures, html, tables
+from bomrl_theory.report.changes import Changes
 from bomrl_theory.report.finding import Finding, finding, headline
 from bomrl_theory.report.formula import GLYPHS, formula, pieces, to_mathtext, with_glyphs
 from bomrl_theory.report.frozen_lake import GAP, OPTIMUM, Settings, Study, interval, study
 from bomrl_theory.report.histogram import histogram
 from bomrl_theory.report.latex import escaped
+from bomrl_theory.report.markdown import markdown
 from bomrl_theory.report.notation import claim_latex, symbol_latex
 from bomrl_theory.report.ratio_text import ratio_text
 from bomrl_theory.report.report import SCHEMA, check_destination, stages, write_report
@@ -486,3 +488,23 @@ def test_latex_table_is_well_formed(run: Run, written: Path):
 def rows_order(theorem: str, rows: list[str]) -> int:
     name = theorem.replace("_", r"\_\allowbreak ")
     return next(place for place, row in enumerate(rows) if name + "}" in row)
+
+
+def test_what_changed_since_the_baseline_is_told(run: Run, lake: Study):
+    """On the first screen, in its own section, and in Markdown; a report without a baseline is silent about it."""
+    empty = html.Picture("<svg></svg>", "title", "caption")
+    pictures = html.Pictures(empty, empty, [empty], empty, {})
+    changes = Changes("my_baselines", 3, {"coverage-v1": ("coverage-v1: looser by 1.05", "  new/old bound < 2")})
+    told = {"seed": 3, "command": COMMAND, "counterexamples": {}}
+
+    def page(changes: Changes | None) -> str:
+        return html.page(run, lake, pictures, tables.order(run), versions={}, files=[], changes=changes, **told)
+
+    text, silent = page(changes), page(None)
+    first_screen, _, rest = text.partition('<section id="summary"')
+    assert "1 different from the baseline in my_baselines, 3 unchanged." in first_screen
+    assert "looser by 1.05\n  new/old bound &lt; 2</pre>" in rest
+    assert "baseline" not in silent
+    lines = markdown(run, counts="", figures=[], changes=changes, **told)
+    assert "coverage-v1: looser by 1.05\n  new/old bound < 2\n```" in lines
+    assert Changes("b", 4, {}).summary == "All 4 theorems are unchanged since the baseline in b."

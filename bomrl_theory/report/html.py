@@ -16,6 +16,7 @@ from markupsafe import Markup
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.formal.backing import backing
 from bomrl_theory.report import tables
+from bomrl_theory.report.changes import Changes
 from bomrl_theory.report.finding import Finding, counts, finding, headline
 from bomrl_theory.report.formula import GLYPHS, formula, prose, with_glyphs
 from bomrl_theory.report.frozen_lake import CONFIDENCE, GAP, Settings, Study
@@ -81,6 +82,7 @@ def page(
     versions: Mapping[str, str],
     counterexamples: Mapping[str, str],
     files: Iterable[str],
+    changes: Changes | None = None,
 ) -> str:
     """The whole page.
 
@@ -90,6 +92,7 @@ def page(
         rungs: every bound of the bound ladders, in numbers.
         counterexamples: the case file of each violated theorem, relative to the page.
         files: what else the report consists of.
+        changes: since the baseline, if there is one.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
@@ -155,6 +158,7 @@ def page(
         ],
         skipped=_skipped(run, topics),
         files=", ".join(files),
+        changes=changes,
     )
     return with_glyphs(text)
 

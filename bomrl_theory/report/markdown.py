@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bomrl_theory.report import tables
+from bomrl_theory.report.changes import Changes
 from bomrl_theory.report.finding import Finding, finding, headline
 from bomrl_theory.report.notation import claim_latex
 from bomrl_theory.report.ratio_text import ratio_text
@@ -14,7 +15,14 @@ from bomrl_theory.verify.run import Run, TheoremResult
 
 
 def markdown(
-    run: Run, *, counts: str, seed: int, command: str, counterexamples: Mapping[str, str], figures: Sequence[str]
+    run: Run,
+    *,
+    counts: str,
+    seed: int,
+    command: str,
+    counterexamples: Mapping[str, str],
+    figures: Sequence[str],
+    changes: Changes | None = None,
 ) -> str:
     """The headline, a table for each topic, counterexamples with their replay commands, what was skipped, figures.
 
@@ -23,6 +31,7 @@ def markdown(
         seed, command: what regenerates the report.
         counterexamples: the case file of each violated theorem, relative to the page.
         figures: PNG files, relative to the page.
+        changes: since the baseline, if there is one.
     """
     results = {result.theorem.id: result for result in run.results}
     parts = [f"# {headline(run)}", f"{counts} Regenerate with `{command}` (seed {seed})."]
@@ -35,6 +44,9 @@ def markdown(
         f"- `{row['theorem']}`, {row['what'].replace('_', ' ').lower()}: {row['verdicts']:,} ({cell(row['reason'])})"
         for row in tables.skipped(run).to_dict("records")
     ]
+    if changes is not None:
+        parts += ["## Since the baseline", changes.summary]
+        parts += ["```text\n" + "\n".join(lines) + "\n```" for lines in changes.different.values()]
     parts += ["## Skipped", "\n".join(skipped) or "Nothing: every theorem was decided, with a certificate."]
     parts += ["## Figures", "\n\n".join(f"![{figure}]({figure})" for figure in figures)] if figures else []
     return "\n\n".join(parts) + "\n"

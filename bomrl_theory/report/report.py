@@ -7,10 +7,12 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bomrl_theory.errors import InvalidFile, MissingExtra
+from bomrl_theory.report.changes import Changes
 from bomrl_theory.report.table import Table
 from bomrl_theory.theory.theorem import Theorem, by_topic
 from bomrl_theory.verify.casefile import save_case
@@ -88,6 +90,7 @@ def write_report(
     command: str,
     on_stage: Callable[[str], None] = lambda stage: None,
     settings: Settings | None = None,
+    changes: Changes | None = None,
 ) -> Path:
     """Write the report of a run and return its page.
 
@@ -101,6 +104,7 @@ def write_report(
         command: what regenerates the report, shown on the page.
         on_stage: called with the name of each stage.
         settings: of the Frozen Lake study.
+        changes: since the baseline, if there is one.
 
     Raises:
         InvalidFile, MissingExtra: as :func:`check_destination`.
@@ -114,7 +118,7 @@ def write_report(
             # Made inside the private workspace, so that it gets the permissions a directory usually has.
             built = Path(workspace) / "report"
             built.mkdir()
-            _build(run, built, seed, command, on_stage, settings or Settings(seed=seed))
+            _build(run, built, seed, command, on_stage, settings or Settings(seed=seed), changes)
             _check_unchanged(directory)
             _put(built, directory, Path(workspace) / "former")
     except OSError as error:
@@ -140,7 +144,13 @@ def _put(built: Path, directory: Path, former: Path) -> None:
 
 
 def _build(
-    run: Run, directory: Path, seed: int, command: str, on_stage: Callable[[str], None], settings: Settings
+    run: Run,
+    directory: Path,
+    seed: int,
+    command: str,
+    on_stage: Callable[[str], None],
+    settings: Settings,
+    changes: Changes | None,
 ) -> None:
     from bomrl_theory.report import html, ladder, tables
     from bomrl_theory.report.finding import counts
@@ -188,7 +198,7 @@ def _build(
     case_files = {theorem: path.relative_to(directory).as_posix() for theorem, path in cases.items()}
     pictures = _draw(verdicts, theorems, lake, directory / "figures", on_stage, rungs)
     on_stage("page")
-    told = {"seed": seed, "command": command}
+    told: dict[str, Any] = {"seed": seed, "command": command, "changes": changes}
     graphics = sorted(path.relative_to(directory).as_posix() for path in directory.glob("figures/*.png"))
     (directory / "report.md").write_text(
         markdown(run, counts=counts(run), counterexamples=case_files, figures=graphics, **told), encoding="utf-8"
@@ -211,6 +221,7 @@ def _build(
     )
     (directory / "index.html").write_text(text, encoding="utf-8")
     index = _index(run, lake, seed, command, versions(), case_files, verdicts)
+    index["changes"] = None if changes is None else asdict(changes)
     index["files"] = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     (directory / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
