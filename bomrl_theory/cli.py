@@ -26,7 +26,7 @@ from bomrl_theory.errors import BomrlError, BrokenPlugin
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
-    from bomrl_theory.control.evaluate import Line
+    from bomrl_theory.control.evaluate import Line, Trained
     from bomrl_theory.control.train import ControlRun
     from bomrl_theory.exact.solved import Solved
     from bomrl_theory.meta.run_directory import RunDirectory
@@ -562,15 +562,32 @@ def train(
     cls=_Examples,
     epilog="""bomrl adapt cheetah
 bomrl adapt runs/bo-mrl-0 runs/bo-mrl-1 runs/maml-0 runs/maml-1 --tasks 40 --steps 3 --csv table.csv
-bomrl adapt cheetah --seed 7 --json""",
+bomrl adapt cheetah --seed 7 --json
+bomrl adapt cheetah --steps 1 --film strip.png --goal 0.5 --goal 2.5""",
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR...")
 @click.option("--tasks", type=click.IntRange(1), default=40, show_default=True, help="Fresh tasks.")
 @click.option("--steps", type=click.IntRange(0), default=3, show_default=True, help="Adaptations, one after the other.")
 @click.option("--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Also write the lines to a file.")
+@click.option(
+    "--film",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Instead show one run's robot: .png or .pdf is a strip of pictures, .gif or .webp an animation.",
+)
+@click.option("--goal", "goals", type=float, multiple=True, help="With --film: m/s, or 1 and -1; repeatable.")
 @seed_option
 @json_option
-def adapt(runs: tuple[Path, ...], tasks: int, steps: int, table: Path | None, seed: int, as_json: bool) -> None:
+def adapt(
+    runs: tuple[Path, ...],
+    tasks: int,
+    steps: int,
+    table: Path | None,
+    film: Path | None,
+    goals: tuple[float, ...],
+    seed: int,
+    as_json: bool,
+) -> None:
     """Adapt what bomrl train --control made to fresh tasks, and measure the return after each adaptation.
 
     Each adaptation has as many trajectories as in training; returns are of trajectories that nothing was fitted to.
@@ -584,6 +601,11 @@ def adapt(runs: tuple[Path, ...], tasks: int, steps: int, table: Path | None, se
 
     _check_seed(seed)
     loaded = load_runs(runs)
+    if film is not None:
+        _film(loaded, film, goals, steps, seed)
+        return
+    if goals:
+        raise click.UsageError("--goal is for --film; measured tasks are drawn")
     with _progress("adapting", len(loaded) * (steps + 1)) as advance:
         measured = [
             measure(run, tasks=tasks, steps=steps, seed=seed, on_step=lambda step, run=run: advance(run.path.name))
@@ -1582,6 +1604,25 @@ def _print_control(summary: dict[str, Any]) -> None:
 
 def _maybe(value: float | None) -> str:
     return "not a number" if value is None else f"{value:.6g}"
+
+
+def _film(runs: Sequence[Trained], path: Path, goals: tuple[float, ...], steps: int, seed: int) -> None:
+    """Write a picture strip or an animation of one run."""
+    from bomrl_theory.control.locomotion.watch import filmed
+    from bomrl_theory.report.film import draw_film_strip, save_animation
+
+    if len(runs) != 1:
+        raise click.UsageError(f"--film shows one run; {len(runs)} are given")
+    if path.suffix not in (".png", ".pdf", ".gif", ".webp"):
+        raise click.UsageError(f"--film {path}: end in .png or .pdf for a strip, .gif or .webp for an animation")
+    (run,) = runs
+    made = filmed(run, goals, steps=steps, seed=seed)
+    if path.suffix in (".gif", ".webp"):
+        save_animation(made, path)
+    else:
+        times = "not adapted" if not steps else f"adapted {steps} time{'s' if steps > 1 else ''}"
+        draw_film_strip(made, path, title=f"{made.name}, {run.problem.config.learner}, {times}")
+    click.echo(f"film: {path}")
 
 
 def _print_adapted(lines: Sequence[Line]) -> None:

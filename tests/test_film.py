@@ -13,13 +13,16 @@ torch: Any = pytest.importorskip("torch", reason=f"continuous control needs torc
 pytest.importorskip("mujoco", reason=f"locomotion needs mujoco: {PIP}")
 pytest.importorskip("gymnasium", reason=f"locomotion needs gymnasium: {PIP}")
 
+from helpers import Bomrl  # noqa: E402
 from PIL import Image  # noqa: E402  (all need the packages above)
 
 from bomrl_theory.control.catalogue import simulator_named  # noqa: E402
+from bomrl_theory.control.config import Config  # noqa: E402
 from bomrl_theory.control.locomotion.camera import Camera  # noqa: E402
 from bomrl_theory.control.locomotion.film import Film, film  # noqa: E402
 from bomrl_theory.control.locomotion.rollout import Locomotion  # noqa: E402
 from bomrl_theory.control.policy import GaussianNetwork  # noqa: E402
+from bomrl_theory.control.train import ControlRun, Trainer  # noqa: E402
 from bomrl_theory.errors import InvalidFile, InvalidTask, MissingLibrary  # noqa: E402
 from bomrl_theory.report.film import draw_film_strip, save_animation  # noqa: E402
 
@@ -100,3 +103,45 @@ def test_what_is_missing_to_draw_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         Camera(built.model, 8, 8, 1.0, 0.0)
     with pytest.raises(InvalidTask, match="every is 0"):
         film(built, *policy_of(built), np.ones((2, 1)), np.random.default_rng(0), every=0)
+
+
+# --- of a trained meta-policy ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one iteration."""
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    config = Config(learner="maml", iterations=1, tasks=2, trajectories=2)
+    ControlRun(directory, Trainer(simulator_named("half-cheetah-dir", horizon=H), config), seed=0).go_on()
+    return directory
+
+
+def test_a_trained_run_is_filmed(bomrl: Bomrl, trained: Path, taken: Film) -> None:
+    """A strip and an animation; goals of one's own, or both directions."""
+    code, out, _ = bomrl("adapt", str(trained), "--film", "strip.png", "--steps", "1")
+    assert (code, out) == (0, "film: strip.png\n")
+    with Image.open("strip.png") as strip:
+        assert strip.width > 500
+    assert bomrl("adapt", str(trained), "--film", "one.gif", "--steps", "0", "--goal", "-1")[0] == 0
+    with Image.open("one.gif") as animation:
+        assert getattr(animation, "n_frames", 0) > 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--film", "strip.txt"), "end in .png or .pdf"),
+        (("--film", "strip.png", "--goal", "0.5"), "goal 0.5 is no direction"),
+        (("--goal", "1"), "--goal is for --film"),
+    ],
+)
+def test_what_cannot_be_filmed_is_told(bomrl: Bomrl, trained: Path, arguments: tuple[str, ...], told: str) -> None:
+    code, _, err = bomrl("adapt", str(trained), *arguments)
+    assert code == 2
+    assert told in err
+    assert not Path("strip.png").exists()
+
+
+def test_one_run_is_filmed(bomrl: Bomrl, trained: Path) -> None:
+    assert "shows one run; 2 are given" in bomrl("adapt", str(trained), str(trained), "--film", "strip.png")[2]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from bomrl_theory.control.adaptation import adapted
+from bomrl_theory.control.batch import Batch
 from bomrl_theory.control.bilevel_learner import LAM
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import learner_named
@@ -132,21 +134,35 @@ def measure(
     Raises:
         InvalidTask: parameters or returns are not numbers after some adaptations.
     """
-    torch.set_num_threads(run.problem.config.threads)
     streams = np.random.SeedSequence(seed, spawn_key=(4,)).spawn(2)
     goals = run.problem.simulator.draw_tasks(tasks, np.random.default_rng(streams[0]))
-    rng = np.random.default_rng(streams[1])
-    theta, returns = run.phi.to(run.problem.config.device).expand(tasks, -1).contiguous(), []
-    for step in range(steps + 1):
+    returns = []
+    for step, (_, batch) in enumerate(islice(adaptations(run, goals, np.random.default_rng(streams[1])), steps + 1)):
+        returns.append(batch.returns.mean(1).double().cpu().numpy())
+        on_step(step)
+    return Measured(run, np.stack(returns))
+
+
+def adaptations(run: Trained, goals: Array, rng: np.random.Generator) -> Iterator[tuple[Float[Tensor, "T P"], Batch]]:
+    """Parameters for each task after 0, 1, 2, ... adaptations, each with trajectories that it was not fitted to.
+
+    Args:
+        run: whose meta-policy.
+        goals: [T, k], tasks as the simulator draws them.
+        rng: of trajectories.
+
+    Raises:
+        InvalidTask: parameters or returns are not numbers after some adaptations.
+    """
+    torch.set_num_threads(run.problem.config.threads)
+    theta = run.phi.to(run.problem.config.device).expand(len(goals), -1).contiguous()
+    for step in count():
         try:
             batch = run.problem.rollout(theta, goals, rng)
         except NotFinite as error:
             raise InvalidTask(f"{run.path}: after {step} adaptations {error}; ask for fewer steps") from None
-        returns.append(batch.returns.mean(1).double().cpu().numpy())
-        on_step(step)
-        if step < steps:
-            theta = adapted(run.problem, theta, batch, run.lam)
-    return Measured(run, np.stack(returns))
+        yield theta, batch
+        theta = adapted(run.problem, theta, batch, run.lam)
 
 
 @dataclass(frozen=True)
