@@ -30,6 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,11 @@ def valid(directory: Path) -> tuple[str, ...]:
         "verify no_adaptation --family family.json --cases 1 --certificates run.jsonl --workers 1",
         "search no_adaptation --starts 1 --seconds 0.2 -o worst.json",
         "train family.json --iterations 2 -o trained",
+        "regress my_bound.py --baseline baselines --update --workers 1",
     )
     for command in commands:
         outcome = invoke(shlex.split(command), directory)
-        if outcome.wrong or outcome.code:
+        if outcome.wrong or outcome.code != (1 if "--update" in command else 0):
             raise click.ClickException(f"bomrl {command}: {outcome.wrong or outcome.err}")
     refuted = theorem_named("published_bound")
     (verdict,) = judge(refuted, refuted.witness(), precise=True)
@@ -103,6 +105,13 @@ def valid(directory: Path) -> tuple[str, ...]:
     for file in ("checkpoint.npz", "log.csv", "meta_policy.npy"):
         shutil.copy(directory / "trained" / file, directory / f"trained-{file}")
     shutil.rmtree(directory / "trained")
+    shutil.move(directory / "baselines" / "my_bound.json", directory / "baselines-my_bound.json")
+    (directory / "baselines").rmdir()
+    if CONTROL:
+        invoke(shlex.split(CONTROL_RUN), directory)
+        for file in ("checkpoint.npz", "log.csv"):
+            shutil.move(directory / "cheetah" / file, directory / f"cheetah-{file}")
+        shutil.rmtree(directory / "cheetah")
     return tuple(sorted(path.name for path in directory.iterdir() if path.is_file()))
 
 
@@ -145,6 +154,7 @@ LONG = (
     "--trajectories",
     "--workers",
     "--seconds",
+    "--horizon",
 )
 """Options whose large values mean long but sensible work."""
 COUNTS = ("", "-1", "0", "1", "nan", "1.5", "x", "1e3", "-0", "é", "--json")
@@ -258,6 +268,8 @@ def damage(path: Path, rng: random.Random) -> None:
 
 # --- commands ------------------------------------------------------------------------------------
 
+CONTROL = all(find_spec(package) for package in ("torch", "mujoco", "gymnasium"))
+CONTROL_RUN = "train --control half-cheetah-dir --horizon 3 --tasks 1 --trajectories 2 --iterations 2 -o cheetah"
 COMMANDS = (
     (10, "verify no_adaptation --family family.json --cases 1 --workers 1", "family.json"),
     (10, "verify no_adaptation --family family.npz --cases 1 --workers 1", "family.npz"),
@@ -265,10 +277,16 @@ COMMANDS = (
     (10, "check run.jsonl", "run.jsonl"),
     (10, "verify --replay replay.json", "replay.json"),
     (4, "verify my_bound.py --cases 1 --family family.json --workers 1", "my_bound.py"),
+    (5, "regress my_bound.py --baseline baselines --workers 1", "baselines/my_bound.json"),
+    (2, "regress my_bound.py --baseline baselines --workers 1", "my_bound.py"),
     (3, "search no_adaptation --starts 1 --seconds 0.05 --resume worst.json -o worse.json", "worst.json"),
     (6, "train family.json --iterations 3 -o trained --resume", "trained/checkpoint.npz"),
     (3, "train family.json --iterations 3 -o trained --resume", "trained/log.csv"),
     (3, "train family.json --iterations 1 --start policy.npy -o new", "policy.npy"),
+    (3 * CONTROL, "adapt cheetah --tasks 1 --steps 1", "cheetah/checkpoint.npz"),
+    (1 * CONTROL, CONTROL_RUN, ""),
+    (2 * CONTROL, f"{CONTROL_RUN} --resume", "cheetah/checkpoint.npz"),
+    (1 * CONTROL, f"{CONTROL_RUN} --resume", "cheetah/log.csv"),
     (2, "show no_adaptation", ""),
     (2, "list --topic adaptation", ""),
     (3, "unseen bandit:arms=2 --tasks 3 --algorithm none --lambda 1 --train 2", ""),
@@ -287,7 +305,7 @@ def attack(rng: random.Random, home: Path, place: Path) -> tuple[str, list[str]]
     arguments = command.split()
     for name in valid(home):
         folder, dash, file = name.partition("-")
-        kept = f"{folder}/{file}" if folder == "trained" and dash else name
+        kept = f"{folder}/{file}" if dash else name
         if kept.split("/")[0] in command:
             (place / kept).parent.mkdir(exist_ok=True)
             shutil.copy(home / name, place / kept)

@@ -75,15 +75,16 @@ class Trained:
             description = saved.settings["simulator"]
             phi, steps = torch.from_numpy(saved.arrays[PHI]), int(saved.arrays["steps"])
             lam = float(saved.arrays.get(MEMORY + LAM, 1.0))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidFile(
                 f"{path / CHECKPOINT} is no checkpoint of bomrl train ({error}); name another directory"
             ) from None
         if not learner_named(config.learner).meta:
             raise InvalidTask(f"{path} holds one policy for each task, no meta-policy; leave it out")
         problem = Problem.new(_same(path, simulator(description), description), config)
-        if phi.shape != (1, problem.policy.parameters) or not bool(phi.isfinite().all()):
-            raise InvalidFile(f"{path / CHECKPOINT} holds parameters of the wrong shape; it is damaged, train anew")
+        expected = (1, problem.policy.parameters), getattr(torch, config.precision)
+        if (phi.shape, phi.dtype) != expected or not bool(phi.isfinite().all()):
+            raise InvalidFile(f"{path / CHECKPOINT} holds no valid parameters; it is damaged, train anew")
         return cls(path, saved.settings, problem, phi, lam, steps, saved.iteration)
 
     @property
