@@ -6,6 +6,7 @@ drift, 2 a usage or input error, 3 undecided or nothing in scope.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -875,7 +876,17 @@ def list_(as_json: bool, order: bool, cases: int, seed: int, topic: str | None, 
     elif what == "learners":
         from bomrl_theory.meta.learner import learners
 
-        rows = [{"name": learner.name, "summary": learner.summary} for learner in learners().values()]
+        rows = [
+            {"name": learner.name, "trains on": "finite MDPs", "summary": learner.summary}
+            for learner in learners().values()
+        ]
+        if importlib.util.find_spec("torch") is not None:
+            from bomrl_theory.control.learner import learners as control_learners
+
+            rows += [
+                {"name": learner.name, "trains on": "--control", "summary": learner.summary}
+                for learner in control_learners().values()
+            ]
     else:
         theorems = _of_topic(topic)
         if not as_json:
