@@ -130,7 +130,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 
 @cli.command(
     cls=_Examples,
-    epilog="""bomrl verify
+    epilog="""bomrl verify contraction_kl_posterior coverage --cases 20
+bomrl verify
 bomrl verify contraction_kl_posterior coverage --cases 1000 --seed 1
 bomrl verify --family frozen-lake-high:size=6,slip=0.1 --json
 bomrl verify --family gymnasium:CliffWalking-v1
@@ -198,7 +199,8 @@ def verify(
 
 @cli.command(
     cls=_Examples,
-    epilog="""bomrl search contraction_kl_posterior
+    epilog="""bomrl search contraction_kl_posterior --starts 1
+bomrl search contraction_kl_posterior
 bomrl search published_bound --states 2 --gamma 4/5 --lambda 1/10 -o worst.json
 bomrl search my_bound.py --states 3 --seconds 60 --json
 bomrl search coverage --resume worst.json --starts 50 -o worst.json""",

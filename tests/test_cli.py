@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -344,16 +345,29 @@ def test_missing_option_is_usage(bomrl: Bomrl) -> None:
     assert "--lambda" in err
 
 
-@pytest.mark.parametrize(
-    "command", ["verify", "evaluate", "search", "train", "report", "regress", "constants", "list", "show"]
-)
-def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
-    """Every command's help carries examples of itself."""
+def examples_of(bomrl: Bomrl, command: str) -> list[str]:
+    """The lines under "Examples:" in a command's help."""
     code, out, _ = bomrl(command, "--help")
     assert code == 0
-    examples = [line.strip() for line in out.split("Examples:")[1].splitlines() if line.strip()]
-    assert examples
-    assert all(line.startswith(f"bomrl {command}") for line in examples)
+    return [line.strip() for line in out.split("Examples:")[1].splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", sorted(cli.cli.commands))
+def test_help_has_examples(bomrl: Bomrl, command: str) -> None:
+    """Every command's help carries examples of itself, or of what makes its input."""
+    examples = examples_of(bomrl, command)
+    assert any(line.startswith(f"bomrl {command}") for line in examples)
+    assert all(line.split()[1] in cli.cli.commands for line in examples)
+
+
+@pytest.mark.parametrize("command", ["verify", "evaluate", "unseen", "search", "train", "list", "show"])
+def test_the_first_example_works_when_pasted(bomrl: Bomrl, command: str) -> None:
+    """The others take minutes, or continue what an earlier example made."""
+    name, *arguments = shlex.split(examples_of(bomrl, command)[0])
+    code, out, _ = bomrl(*arguments)
+    assert name == "bomrl"
+    assert code == 0
+    assert out
 
 
 def test_interrupt_keeps_what_was_decided(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
