@@ -1639,14 +1639,17 @@ def _film(runs: Sequence[Trained], path: Path, goals: tuple[float, ...], steps: 
 
 
 def _print_adapted(lines: Sequence[Line]) -> None:
-    """A row a group of runs, a column an adaptation."""
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    """A table for each group of runs, a row an adaptation; narrow enough for any terminal."""
+    groups: dict[tuple[Any, ...], list[Line]] = {}
     for line in lines:
-        key = (line.learner, line.algorithm, line.simulator, line.environment_steps, line.runs, line.resampled)
-        names = ("learner", "adapts by", "tasks", "steps", "runs", "interval over")
-        row = rows.setdefault(key, dict(zip(names, key, strict=True)))
-        row[f"after {line.adaptations}"] = f"{line.value:.4g} [{line.low:.4g}, {line.high:.4g}]"
-    _print_table(list(rows.values()))
+        key = (line.simulator, line.learner, line.algorithm, line.runs, line.environment_steps, line.resampled)
+        groups.setdefault(key, []).append(line)
+    for (simulator, learner, algorithm, runs, steps, resampled), members in groups.items():
+        how = f"adapts by {algorithm}, {runs} run{'s' if runs > 1 else ''} of {steps:,} steps"
+        click.echo(f"\n{learner} on {simulator}\n  {how}; 95 % intervals over {resampled}")
+        for line in members:
+            interval = f"[{line.low:.4g}, {line.high:.4g}]"
+            click.echo(f"  after {line.adaptations}: {line.value:>8.4g}  {interval}")
 
 
 def _start(solved: Solved, name: str | None, seed: int) -> Array | None:

@@ -122,7 +122,7 @@ def test_standardised(batch: Batch) -> None:
 
 def test_single_precision(batch: Batch) -> None:
     """float32 in, float32 out, near the answer of float64."""
-    single = Batch(*(x.float() if x.is_floating_point() else x for x in vars(batch).values()))
+    single = Batch(*(x if x is None or not x.is_floating_point() else x.float() for x in vars(batch).values()))
     found = advantages(single, GAMMA)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), advantages(batch, GAMMA), rtol=1e-3, atol=1e-3)

@@ -329,7 +329,6 @@ def test_sizes_that_do_not_fit_are_named() -> None:
         ("ant-vel", {"preset": "prompt"}, UnknownName, "did you mean promp"),
         ("ant-vel", {"horizons": 3}, UnknownName, "did you mean horizon"),
         ("ant-vel", {"horizon": 0}, InvalidTask, "horizon is 0"),
-        ("ant-vel", {"threads": 1.5}, InvalidTask, "threads is 1.5"),
         ("ant-vel", {"gamma": 1.5}, InvalidTask, "gamma is 1.5"),
         ("ant-vel", {"integrator": "rk5"}, InvalidTask, "integrator is 'rk5'"),
     ],

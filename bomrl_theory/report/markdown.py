@@ -54,7 +54,7 @@ def markdown(
 
 def cell(text: str) -> str:
     """Plain text in a table: bars would end the cell, and stars and underlines are meant as they stand."""
-    return re.sub(r"([|*_])", r"\\\1", text)
+    return re.sub(r"[|*_]", lambda found: f"&#{ord(found[0])};", text)
 
 
 def _row(result: TheoremResult) -> str:

@@ -101,7 +101,7 @@ class Locomotion:
         self,
         policy: Policy,
         theta: Float[Tensor, "T P"],
-        tasks: Float[Array, "T 1"],
+        tasks: Float[Array, "goals 1"],
         trajectories: int,
         rng: np.random.Generator,
         watch: Callable[[Float[Array, "N nq"]], object] | None = None,
