@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
 from plain.network import Network, kl
 from plain.samples import Samples, Trajectories, baseline, discounted_sums, samples_of
 from plain.trust_region import TrustRegion, conjugate_gradient
-from scipy.optimize import minimize
-from torch import Tensor
 
 
 class LowerLevel:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from plain.network import Network, kl
 from plain.samples import Samples
 from plain.trust_region import TrustRegion
-from torch import Tensor
 
 
 @dataclass(frozen=True)

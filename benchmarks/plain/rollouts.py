@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import gymnasium
@@ -35,10 +34,8 @@ class Goal(gymnasium.Wrapper):
 def environments_of(task: str, goals: Any) -> gymnasium.vector.SyncVectorEnv:
     """One environment for each goal."""
     name, settings = ENVIRONMENTS[task]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        environments = gymnasium.vector.SyncVectorEnv(
-            [lambda goal=goal: Goal(gymnasium.make(name, **settings), goal) for goal in goals]
-        )
+    environments = gymnasium.vector.SyncVectorEnv(
+        [lambda goal=goal: Goal(gymnasium.make(name, **settings), goal) for goal in goals]
+    )
     environments.reset(seed=0)
     return environments
