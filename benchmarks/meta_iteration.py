@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from bomrl_theory.control.hypergradient import hypergradient
 from bomrl_theory.control.learner import stacked
 from bomrl_theory.control.locomotion.models import unheard_warnings
 from bomrl_theory.control.lower_level import adapt
+from bomrl_theory.control.policy import Policy
 from bomrl_theory.control.policy_gradient_step import policy_surrogate
 from bomrl_theory.control.problem import Problem
 from bomrl_theory.control.simulator import Simulator
@@ -48,8 +49,8 @@ TRAINED = 5
 """Iterations that lead to where all contestants start."""
 ALIKE = 1e-6
 """Largest relative difference of meta-gradients and steps in float64."""
-KINDS = ("cpu", "cpu of rollouts", "cpu of learning", "wall", "wall of rollouts", "wall of learning", "return")
-"""Seconds, and the mean return after adaptation."""
+CLOCKS, PARTS, RETURN = ("cpu", "wall"), ("all", "rollouts", "learning"), "return"
+"""Of a meta-iteration's seconds; and the mean return after adaptation."""
 EXACTLY = (1e-9, 2000)
 """Of both lower levels and linear systems, where their gradients are compared."""
 
@@ -69,21 +70,29 @@ class Clock:
         return result
 
 
-@dataclass
 class Watched:
-    """A simulator whose rollouts are timed and kept."""
+    """A simulator whose rollouts are timed, with tasks from a generator of their own."""
 
-    simulator: Simulator
-    clock: Clock = field(default_factory=Clock)
-    batches: list[Batch] = field(default_factory=list)
+    def __init__(self, simulator: Simulator):
+        self.simulator, self.clock, self.tasks = simulator, Clock(), tasks_generator()
+        self.name, self.horizon, self.gamma = simulator.name, simulator.horizon, simulator.gamma
+        self.observations, self.actions = simulator.observations, simulator.actions
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.simulator, name)
+    def draw_tasks(self, count: int, rng: np.random.Generator) -> Array:
+        return self.simulator.draw_tasks(count, self.tasks)
 
-    def rollout(self, *arguments: Any) -> Batch:
-        batch = self.clock.timed(lambda: self.simulator.rollout(*arguments))
-        self.batches.append(batch)
-        return batch
+    def rollout(
+        self, policy: Policy, theta: Tensor, tasks: Array, trajectories: int, rng: np.random.Generator
+    ) -> Batch:
+        return self.clock.timed(lambda: self.simulator.rollout(policy, theta, tasks, trajectories, rng))
+
+    def describe(self) -> dict[str, Any]:
+        return self.simulator.describe()
+
+
+def tasks_generator() -> np.random.Generator:
+    """The same for all contestants, so that their iterations have the same tasks."""
+    return np.random.default_rng(3)
 
 
 Iterate = Callable[[], float]
@@ -104,7 +113,6 @@ def ours(simulator: Simulator, config: Config, state: State) -> Contestant:
     trainer, rng = Trainer(watched, config), np.random.default_rng(1)
 
     def iterate() -> float:
-        watched.batches.clear()
         record, _ = next(trainer.run(state, rng))
         return record.return_after
 
@@ -117,7 +125,7 @@ Rollout = Callable[[Sequence[Tensor], Array], list[Trajectories]]
 
 def reference(rollout: Rollout, clock: Clock, problem: Problem, state: State) -> Contestant:
     """One plain iteration from a state."""
-    rng, method, phi = np.random.default_rng(1), plain_method(problem, state), state.phi[0]
+    rng, method, phi = tasks_generator(), plain_method(problem, state), state.phi[0]
 
     def iterate() -> float:
         tasks = problem.draw_tasks(rng)
@@ -334,18 +342,19 @@ def configured(learner: str, size: Size) -> Config:
 def measure(learner: str, size: Size, repeats: int, cores: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of each repeat by contestant; contestants take turns, and a first one is not counted."""
     calls = contestants(configured(learner, size), size, cores)
-    found: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in KINDS} for name in calls}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in calls}
     for repeat in range(repeats + 1):
         for name, contestant in calls.items():
             total, before = Clock(), replace(contestant.rollouts)
-            reward = total.timed(contestant.iterate)
-            if not repeat:
-                continue
-            rollouts = contestant.rollouts
-            cpu, wall = rollouts.cpu - before.cpu, rollouts.wall - before.wall
-            values = (total.cpu, cpu, total.cpu - cpu, total.wall, wall, total.wall - wall, reward)
-            for kind, value in zip(KINDS, values, strict=True):
-                found[name][kind].append(value)
+            row = {RETURN: total.timed(contestant.iterate)}
+            for clock in CLOCKS:
+                whole = getattr(total, clock)
+                rollouts = getattr(contestant.rollouts, clock) - getattr(before, clock)
+                parts = (whole, rollouts, whole - rollouts)
+                row |= {f"{clock} {part}": value for part, value in zip(PARTS, parts, strict=True)}
+            if repeat:
+                for kind, value in row.items():
+                    found[name].setdefault(kind, []).append(value)
     return found
 
 
@@ -367,17 +376,20 @@ def table(learner: str, size: Size, found: dict[str, dict[str, list[float]]], al
     lines = [
         f"## Meta-iteration of {learner}: {size}, before and after adaptation",
         "",
-        "| | CPU s | span | ratio | of rollouts | ratio | of learning | ratio | wall s | ratio | mean return after |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| | part | CPU s | span | ratio | wall s | span | ratio |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    first: dict[str, float] = {}
+    reference = next(iter(found.values()))
     for name, row in found.items():
-        median = {kind: statistics.median(row[kind]) for kind in KINDS}
-        first = first or median
-        cells = [name, f"{median['cpu']:.2f}", f"{min(row['cpu']):.2f} to {max(row['cpu']):.2f}"]
-        cells.append(f"{first['cpu'] / median['cpu']:.2f}")
-        for kind in ("cpu of rollouts", "cpu of learning", "wall"):
-            cells += [f"{median[kind]:.2f}", f"{first[kind] / median[kind]:.2f}"]
-        lines.append("| " + " | ".join([*cells, f"{statistics.mean(row['return']):.1f}"]) + " |")
+        for part in PARTS:
+            cells = [name if part == "all" else "", part]
+            for clock in CLOCKS:
+                seconds = row[f"{clock} {part}"]
+                median = statistics.median(seconds)
+                ratio = statistics.median(reference[f"{clock} {part}"]) / median
+                cells += [f"{median:.2f}", f"{min(seconds):.2f} to {max(seconds):.2f}", f"{ratio:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    returns = ", ".join(f"{name} {statistics.mean(row[RETURN]):.1f}" for name, row in found.items())
     told = ", ".join(f"{name} {value:.1e}" for name, value in alike.items())
-    return "\n".join([*lines, "", f"On the same trajectories in float64 the two differ by: {told} (relative).", ""])
+    alike_told = f"On the same trajectories in float64 the two differ by: {told} (relative)."
+    return "\n".join([*lines, "", f"Mean return after adaptation: {returns}. {alike_told}", ""])
