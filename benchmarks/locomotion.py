@@ -1,9 +1,11 @@
 """Locomotion against what one would write without this package: ``python benchmarks/locomotion.py [--quick]``.
 
 The reference is plain: Gymnasium's ``SyncVectorEnv`` of HalfCheetah-v5 or Ant-v5 under a wrapper that gives the goal's
-reward, the same policy, tasks and numbers of trajectories. Contestants take turns, so that a busy machine slows all;
+reward, the same policy, tasks and numbers of trajectories; for whole meta-iterations, which :mod:`meta_iteration`
+compares, also a loop over tasks with double backward. Contestants take turns, so that a busy machine slows all;
 wall times of several threads need an idle one (the load average is written down).
-Writes locomotion.md and locomotion.json beside this file. Works are listed in ``WORKS``; each names its contestants.
+Writes locomotion.md and locomotion.json beside this file. Rollouts are listed in ``WORKS``, with their contestants;
+meta-iterations are named by their learner.
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import meta_iteration
 import numpy as np
 import torch
+from plain.rollouts import environments_of
 from run import machine
+from size import Size
 
 from bomrl_theory.control.catalogue import simulator_named
 from bomrl_theory.control.locomotion.models import unheard_warnings
@@ -34,28 +39,8 @@ from bomrl_theory.control.policy import GaussianNetwork
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("numpy", "torch", "mujoco", "gymnasium")
-ENVIRONMENTS = {
-    "half-cheetah-vel": ("HalfCheetah-v5", {"ctrl_cost_weight": 0.05}),
-    "ant-vel": (
-        "Ant-v5",
-        {"ctrl_cost_weight": 0.5, "healthy_z_range": (0.0, 1.0), "include_cfrc_ext_in_observation": False},
-    ),
-}
 POLICY = (("policy.py", "act"), ("policy.py", "distribution"), ("independent.py", "log_prob"))
 CORES = os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Size:
-    """What is done once: tasks, trajectories of each, and steps of a trajectory."""
-
-    task: str
-    tasks: int
-    trajectories: int
-    horizon: int
-
-    def __str__(self) -> str:
-        return f"{self.task}, {self.tasks} tasks x {self.trajectories} trajectories x {self.horizon} steps"
 
 
 Timed = Callable[[], tuple[float, float]]
@@ -106,29 +91,11 @@ def ours(threads: int) -> Callable[[Size], Timed]:
 
 def sync_vector_env(size: Size) -> Timed:
     """One environment a trajectory in one process, the policy on all of them together."""
-    import gymnasium
-
-    class Goal(gymnasium.Wrapper):
-        def __init__(self, env: Any, goal: float):
-            super().__init__(env)
-            self.goal = goal
-
-        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-            action = np.clip(0.1 * action, -1, 1)
-            observation, _, terminated, truncated, info = self.env.step(action)
-            reward = -abs(info["x_velocity"] - self.goal) + info["reward_ctrl"]
-            reward += info.get("reward_contact", 0.0) + info.get("reward_survive", 0.0)
-            return observation, reward, terminated, truncated, info
-
-    name, settings = ENVIRONMENTS[size.task]
     simulator, rng = built(size, 1), np.random.default_rng(1)
     policy, theta = policy_of(simulator, size.tasks)
     goals = np.repeat(simulator.draw_tasks(size.tasks, rng)[:, 0], size.trajectories)
     with unheard_warnings():
-        environments = gymnasium.vector.SyncVectorEnv(
-            [lambda goal=goal: Goal(gymnasium.make(name, **settings), goal) for goal in goals]
-        )
-    environments.reset(seed=0)
+        environments = environments_of(size.task, goals)
 
     def collect() -> tuple[float, float]:
         total, shape = 0.0, (size.tasks, size.trajectories)
@@ -165,6 +132,11 @@ WORKS = {
         },
     ),
 }
+META_SIZES = (
+    (Size("half-cheetah-vel", 20, 10, 100),),
+    (Size("half-cheetah-vel", 4, 5, 20),),
+)
+"""Of whole meta-iterations, that of ``bomrl train`` with a horizon of 100, and with ``--quick``."""
 
 
 def measure(work: Work, size: Size, repeats: int) -> dict[str, dict[str, Any]]:
@@ -200,10 +172,10 @@ def shares(size: Size) -> dict[str, float]:
     return {name: value / total for name, value in seconds.items()} | {"rest": 1 - sum(seconds.values()) / total}
 
 
-def table(work: Work, size: dict[str, Any], found: dict[str, dict[str, Any]]) -> str:
+def table(work: Work, size: Size, found: dict[str, dict[str, Any]]) -> str:
     """Markdown: medians with the span of the repeats."""
     lines = [
-        f"## {Size(**size)}",
+        f"## Rollouts: {size}",
         "",
         f"| | {work.unit} / s of wall time | span | ratio | / s of CPU time | ratio | mean reward |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -224,8 +196,8 @@ def table(work: Work, size: dict[str, Any], found: dict[str, dict[str, Any]]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, half a minute; nothing is written")
-    parser.add_argument("--only", choices=list(WORKS), action="append")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a minute; nothing is written")
+    parser.add_argument("--only", choices=[*WORKS, *meta_iteration.LEARNERS], action="append")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -233,16 +205,25 @@ def main() -> None:
     described = ", ".join(f"{key} {value}" for key, value in about.items())
     results: dict[str, Any] = {}
     blocks = [f"# Locomotion\n\nMedians of {arguments.repeats} repeats, contestants in turn. Machine: {described}.\n"]
-    for name in arguments.only or WORKS:
-        work = WORKS[name]
-        for size in work.sizes[arguments.quick]:
+
+    def told(block: str) -> None:
+        blocks.append(block)
+        print(block, flush=True)
+
+    for name in arguments.only or (*WORKS, *meta_iteration.LEARNERS):
+        sizes = WORKS[name].sizes if name in WORKS else META_SIZES
+        for size in sizes[arguments.quick]:
             print(f"{name}: {size}", file=sys.stderr)
-            found = measure(work, size, arguments.repeats)
-            spent = shares(size)
-            results.setdefault(name, []).append({"size": vars(size), "contestants": found, "shares": spent})
-            told = ", ".join(f"{part} {value:.1%}" for part, value in spent.items())
-            blocks.append(table(work, vars(size), found) + f"\nOurs on one thread spends its CPU time on: {told}.\n")
-            print(blocks[-1], flush=True)
+            if name in WORKS:
+                found, spent = measure(WORKS[name], size, arguments.repeats), shares(size)
+                results.setdefault(name, []).append({"size": vars(size), "contestants": found, "shares": spent})
+                parts = ", ".join(f"{part} {value:.1%}" for part, value in spent.items())
+                told(f"{table(WORKS[name], size, found)}\nOurs on one thread spends its CPU time on: {parts}.\n")
+            else:
+                alike = meta_iteration.compared(name)
+                found = meta_iteration.measure(name, size, arguments.repeats, CORES)
+                results.setdefault(name, []).append({"size": vars(size), "contestants": found, "differences": alike})
+                told(meta_iteration.table(name, size, found, alike))
     print(described)
     if not arguments.quick:
         (HERE / "locomotion.json").write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")

@@ -22,6 +22,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "benchmarks/locomotion.md",
     "benchmarks/results.md",
     "docs/*.md",
     "proofs/*.md",
