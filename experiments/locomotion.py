@@ -29,11 +29,13 @@ from bomrl_theory.control.command import described
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.evaluate import CONFIDENCE, Trained, interquartile_mean, interval, measure
 from bomrl_theory.control.learner import learner_named
+from bomrl_theory.control.locomotion.watch import filmed
 from bomrl_theory.control.train import ControlRun, Trainer
-from bomrl_theory.errors import UnknownName
+from bomrl_theory.errors import InvalidTask, MissingLibrary, UnknownName
 from bomrl_theory.numbers import Array
 from bomrl_theory.report import figures
 from bomrl_theory.report.control_curves import control_curves
+from bomrl_theory.report.film import draw_film_strip
 from bomrl_theory.report.table import Table
 from bomrl_theory.report.versions import versions
 from bomrl_theory.verify.parts import run_parts
@@ -45,6 +47,8 @@ CAVEAT = (
     "MAML, E-MAML and ProMP have the inner rate 0.1 of their papers, which was not swept. So the comparison favours "
     "BO-MRL on that family."
 )
+STRIP = 3
+"""Adaptations before the picture strip."""
 SMOOTHED = 5
 """Iterations that a point of a learning curve is the running mean of: each iteration has tasks of its own."""
 REPORTED: dict[tuple[str, str, int], list[tuple[str, list[str]]]] = {
@@ -137,7 +141,7 @@ def trainer_of(family: str, learner: str, settings: Settings) -> Trainer:
 def one_part(part: str, settings: Settings, runs: Path) -> dict[str, Any]:
     """Train, or go on training, then adapt to the test tasks."""
     family, learner, seed = part.split()
-    directory = runs / part.replace(" ", "_").replace(":", "_")
+    directory = directory_of(part, runs)
     trainer = trainer_of(family, learner, settings)
     run = ControlRun(directory, trainer, seed=int(seed), resume=directory.exists())
     state = run.go_on()
@@ -186,13 +190,13 @@ def main(output: Path, size: str, smoke: bool, workers: int, **changed: Any) -> 
         workers=workers,
         description="training",
     )
-    write(found, settings, used, output)
+    write(found, settings, used, output, runs)
     keep.unlink()
     click.echo(f"wrote {output}; checkpoints are in {runs}")
 
 
-def write(found: list[dict[str, Any]], settings: Settings, used: dict[str, str], output: Path) -> None:
-    """Logs, tables, figure and the page of the folder."""
+def write(found: list[dict[str, Any]], settings: Settings, used: dict[str, str], output: Path, runs: Path) -> None:
+    """Logs, tables, figures and the page of the folder."""
     rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(6,)))
     output.mkdir(parents=True, exist_ok=True)
     logs = pd.DataFrame([row for part in found for row in part["log"]])
@@ -201,7 +205,26 @@ def write(found: list[dict[str, Any]], settings: Settings, used: dict[str, str],
     table.to_csv(output / "returns.csv", index=False, lineterminator="\n", float_format="%.6g")
     figure = control_curves(curves_table(logs, settings, rng), references(found, settings))
     figures.save(figure, output, "curves", ("png", "svg"))
-    (output / "README.md").write_text(readme(found, table, settings, used), encoding="utf-8")
+    text = readme(found, table, settings, used, watch(settings, runs, output))
+    (output / "README.md").write_text(text, encoding="utf-8")
+
+
+def directory_of(part: str, runs: Path) -> Path:
+    """Where a part's training run is."""
+    return runs / part.replace(" ", "_").replace(":", "_")
+
+
+def watch(settings: Settings, runs: Path, output: Path) -> str:
+    """A picture strip of the first learner's first run, and what it shows; nothing where nothing can draw it."""
+    family, learner = settings.families[0], settings.learners[0]
+    try:
+        made = filmed(Trained.load(directory_of(f"{family} {learner} 0", runs), described), (), steps=STRIP, seed=0)
+    except (MissingLibrary, InvalidTask) as error:
+        click.echo(f"no picture: {error}", err=True)
+        return ""
+    told = f"{family}, {label_of(learner)}, seed 0, adapted {STRIP} times"
+    draw_film_strip(made, output / "film.png", title=told)
+    return told
 
 
 def label_of(learner: str) -> str:
@@ -283,7 +306,7 @@ def returns_table(found: list[dict[str, Any]], settings: Settings, rng: np.rando
     return pd.DataFrame(rows).astype({"adaptations": "Int64"})
 
 
-def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: dict[str, str]) -> str:
+def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: dict[str, str], film: str) -> str:
     """What the folder holds, what regenerates it, and the main numbers."""
     told = ", ".join(f"{package} {number}" for package, number in used.items())
     stopped = [f"{p['family']} {p['learner']} {p['seed']}: {p['status']}" for p in found if p["status"] != "finished"]
@@ -302,6 +325,7 @@ def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: 
         "",
         f"Running means over {SMOOTHED} iterations.",
         "",
+        *([f"![{film}](film.png)", "", f"{film}.", ""] if film else []),
         f"## Return after 0 to {settings.steps} adaptations",
         "",
         f"{settings.test_tasks} tasks that no training met, the same for all runs. Per-task training: the end of its "

@@ -11,6 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
+pytest.importorskip("torch", reason="continuous control needs the extra torch")
+pytest.importorskip("mujoco", reason="locomotion needs the extra mujoco")
+
 from click.testing import CliRunner
 from point_mass import PointMass, register
 
@@ -120,7 +124,7 @@ def test_reported_returns_stand_beside_equal_settings_only(experiment: ModuleTyp
         {"family": "half-cheetah-dir", "learner": "maml", "steps": 1, "status": "finished", "returns": [[1.0]] * 4}
     ]
     rng = experiment.np.random.default_rng(0)
-    page = experiment.readme(found, experiment.returns_table(found, settings, rng), settings, {})
+    page = experiment.readme(found, experiment.returns_table(found, settings, rng), settings, {}, "")
     assert "| reported: ProMP-style code, 211M steps |  | -14 | 260 |  |  |" in page
     other = experiment.replace(settings, horizon=200)
-    assert "reported" not in experiment.readme(found, experiment.returns_table(found, other, rng), other, {})
+    assert "reported" not in experiment.readme(found, experiment.returns_table(found, other, rng), other, {}, "")

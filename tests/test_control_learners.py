@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="continuous control needs the extra torch")
+
 import torch
 from point_mass import PointMass
 from torch.distributions import Distribution, Independent, Normal

@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="continuous control needs the extra torch")
+
 import torch
 from helpers import Bomrl
 from point_mass import PointMass, register
