@@ -122,7 +122,8 @@ def test_standardised(batch: Batch) -> None:
 
 def test_single_precision(batch: Batch) -> None:
     """float32 in, float32 out, near the answer of float64."""
-    single = Batch(*(x if x is None or not x.is_floating_point() else x.float() for x in vars(batch).values()))
+    floats = {name: x.float() for name, x in vars(batch).items() if x is not None and x.is_floating_point()}
+    single = replace(batch, **floats)
     found = advantages(single, GAMMA)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), advantages(batch, GAMMA), rtol=1e-3, atol=1e-3)
