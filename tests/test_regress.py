@@ -636,7 +636,9 @@ def test_committed_baseline_is_certified_and_says_something_of_every_theorem() -
         outcomes = [text.split()[0] for rows in baseline.verdicts.values() for text in rows]
         assert set(outcomes) <= {"HOLDS", "VIOLATED", "OUT_OF_SCOPE"}
         assert ("VIOLATED" in outcomes) == (baseline.wording["status"] == "refuted")
-        assert outcomes.count("HOLDS") >= 8, baseline.id
+        # The pinned corpus is of finite MDPs; of other settings there are witness and probes.
+        tabular = registry()[baseline.id].setting == "tabular"
+        assert outcomes.count("HOLDS") >= (8 if tabular else 1), baseline.id
         assert int(baseline.tightness["verdicts"]) > 0
 
 
