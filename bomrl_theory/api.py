@@ -39,7 +39,7 @@ from bomrl_theory.report.table import Table
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import check_policy, uniform_policy
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify import run as runs
@@ -186,7 +186,7 @@ def bounds(case: Case) -> Table:
 
 def verify(
     theorems: str | Theorem | Iterable[str | Theorem],
-    on: TaskFamily | Solved | Case | str | Iterable[Case] | None = None,
+    on: TaskFamily | Solved | AnyCase | str | Iterable[AnyCase] | None = None,
     *,
     cases: int = 0,
     seed: int = 0,
@@ -219,13 +219,13 @@ def verify(
     names = [theorems] if isinstance(theorems, (str, Theorem)) else list(theorems)
     chosen = [theorem_named(entry) if isinstance(entry, str) else entry for entry in names]
     if on is None or isinstance(on, str):
-        plan = runs.Plan(() if on is None else (on,), cases or None, seed, runs.draws_of(chosen))
+        plan = runs.Plan.of(chosen, () if on is None else (on,), cases or None, seed)
         run = runs.verify(chosen, plan.generate(), sparing=True)
     elif isinstance(on, (TaskFamily, Solved)):
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         run = runs.verify(chosen, runs.family_cases(solve(on), cases, rng), sparing=True)
     else:
         run = runs.Run([runs.TheoremResult(entry) for entry in chosen])
-        for case in [on] if isinstance(on, Case) else on:
+        for case in [on] if isinstance(on, AnyCase) else on:
             run.judge(case, (result for result in run.results if result.theorem.covers(case)))
     return tables.verdicts(run)

@@ -1014,9 +1014,9 @@ def _check_seed(seed: int) -> None:
 
 def _plan(theorems: list[Theorem], families: tuple[str, ...], cases: int | None, seed: int) -> Plan:
     """The plan with its families already loaded, so that bad input is told before any work."""
-    from bomrl_theory.verify.run import Plan, draws_of, settings_of
+    from bomrl_theory.verify.run import Plan
 
-    plan = Plan(families, cases, seed, draws_of(theorems), settings_of(theorems))
+    plan = Plan.of(theorems, families, cases, seed)
     _ = plan.named
     return plan
 

@@ -97,3 +97,12 @@ def test_objects_show_themselves() -> None:
     shown = api.theorem("published_bound_conditional")._repr_markdown_()
     assert shown.startswith("**published_bound_conditional-v1**")
     assert "$$" in shown
+
+
+def test_theorems_of_another_setting_get_cases_of_theirs() -> None:
+    """Random linear-quadratic families besides the witness, and one case by itself."""
+    table = api.verify("contraction_linear_quadratic", cases=4)
+    assert table["case"].str.startswith("linear-quadratic").sum() >= 2
+    assert set(table["outcome"]) == {"HOLDS"}
+    theorem = api.theorem("contraction_linear_quadratic")
+    assert set(api.verify(theorem, theorem.witness())["outcome"]) == {"HOLDS"}

@@ -13,6 +13,7 @@ from bomrl_theory.regress import compare as compare_module
 from bomrl_theory.regress import expected as expected_module
 from bomrl_theory.regress.baseline import Baseline
 from bomrl_theory.regress.corpus import pinned_corpus
+from bomrl_theory.regress.expected import examined
 from bomrl_theory.regress.judged import judged
 from bomrl_theory.theory.registry import theorem_named
 
@@ -263,3 +264,11 @@ def test_unused_it_imports_nothing() -> None:
 def test_the_mark_and_the_option_are_listed(pytester: pytest.Pytester) -> None:
     assert "@pytest.mark.theorem(theorem, *, cases=0, families=(), seed=0)" in run(pytester, "--markers")[1]
     assert "--bomrl-baseline=DIR" in run(pytester, "--help")[1]
+
+
+def test_cases_are_of_the_setting_of_the_theorem() -> None:
+    """Random finite MDPs say nothing about linear-quadratic control."""
+    records = examined("contraction_linear_quadratic", cases=2).result.records
+    assert {case.origin for case, _ in records} > {
+        case.origin for case, _ in examined("contraction_linear_quadratic").result.records
+    }

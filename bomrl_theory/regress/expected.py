@@ -19,8 +19,9 @@ from bomrl_theory.report.plain_text import plain_text
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import save_case
+from bomrl_theory.verify.quadratic_cases import quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
-from bomrl_theory.verify.run import Plan, TheoremResult, draws_of, verify
+from bomrl_theory.verify.run import Plan, TheoremResult, verify
 from bomrl_theory.verify.verdict import Outcome
 
 
@@ -65,12 +66,18 @@ def examined(
     chosen = theorem if isinstance(theorem, Theorem) else theorem_named(str(theorem))
     if cases < 0:
         raise InvalidTask(f"cases={cases} is negative; give 0 for none, or how many to draw")
-    plan = Plan(tuple(families), cases or None, seed, draws_of([chosen]))
+    plan = Plan.of([chosen], families, cases or None, seed)
     former = None if baseline is None else _baseline(chosen, baseline)
     now = judged([chosen], corpus or pinned_corpus(), {} if former is None else {former.name: former.own})[0]
     result = now.result
     if families or cases:
-        drawn = plan.generate() if families else random_cases(np.random.SeedSequence(seed), cases, plan.draws)
+        stream = np.random.SeedSequence(seed)
+        if families:
+            drawn = plan.generate()
+        elif chosen.setting == "linear-quadratic":
+            drawn = quadratic_cases(stream, cases)
+        else:
+            drawn = random_cases(stream, cases, plan.draws)
         result.records += verify([chosen], drawn).results[0].records
     lines = [*_failure(result)]
     if lines and chosen.status != "refuted" and (record := counterexample_of(result)) is not None:

@@ -208,6 +208,13 @@ class Plan:
     draws: tuple[Draw, ...] = ()
     settings: tuple[Setting, ...] = ("tabular",)
 
+    @classmethod
+    def of(
+        cls, theorems: Sequence[Theorem], families: Sequence[str] = (), cases: int | None = None, seed: int = 0
+    ) -> Plan:
+        """The plan for these theorems: with the draws that they ask for, and cases of their settings."""
+        return cls(tuple(families), cases, seed, draws_of(theorems), settings_of(theorems))
+
     def __post_init__(self) -> None:
         if self.cases is not None and self.cases < 1:
             raise InvalidTask(f"--cases {self.cases}: nothing would be drawn; give 1 or more, or leave it out")
