@@ -125,6 +125,13 @@ workers_option = click.option(
     type=int,
     help="Processes that share the work (default: one a processor if it is worth it); the result is the same.",
 )
+counterexamples_option = click.option(
+    "--counterexamples",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("counterexamples"),
+    show_default=True,
+    help="Where to save the smallest counterexample of each violated theorem.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 
 
@@ -144,13 +151,7 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
 @cases_option
 @seed_option
 @json_option
-@click.option(
-    "--counterexamples",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("counterexamples"),
-    show_default=True,
-    help="Where to save the smallest counterexample of each violated theorem.",
-)
+@counterexamples_option
 @click.option(
     "--replay",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -728,13 +729,7 @@ bomrl regress my_bound.py --update""",
     help="Where the baseline is, a file a theorem (default: results/baselines; baselines for files of yours).",
 )
 @click.option("--update", is_flag=True, help="Accept what is different; still exits with 1, and shows it.")
-@click.option(
-    "--counterexamples",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("counterexamples"),
-    show_default=True,
-    help="Where to save the smallest counterexample of each violated theorem.",
-)
+@counterexamples_option
 @workers_option
 @json_option
 def regress(

@@ -205,7 +205,7 @@ def write(found: list[dict[str, Any]], settings: Settings, used: dict[str, str],
     table.to_csv(output / "returns.csv", index=False, lineterminator="\n", float_format="%.6g")
     figure = control_curves(curves_table(logs, settings, rng), references(found, settings))
     figures.save(figure, output, "curves", ("png", "svg"))
-    text = readme(found, table, settings, used, watch(settings, runs, output))
+    text = readme(found, table, settings, used, watch(settings, runs, output), output)
     (output / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -306,7 +306,9 @@ def returns_table(found: list[dict[str, Any]], settings: Settings, rng: np.rando
     return pd.DataFrame(rows).astype({"adaptations": "Int64"})
 
 
-def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: dict[str, str], film: str) -> str:
+def readme(
+    found: list[dict[str, Any]], table: Table, settings: Settings, used: dict[str, str], film: str, output: Path
+) -> str:
     """What the folder holds, what regenerates it, and the main numbers."""
     told = ", ".join(f"{package} {number}" for package, number in used.items())
     stopped = [f"{p['family']} {p['learner']} {p['seed']}: {p['status']}" for p in found if p["status"] != "finished"]
@@ -314,7 +316,7 @@ def readme(found: list[dict[str, Any]], table: Table, settings: Settings, used: 
     lines = [
         "# Locomotion",
         "",
-        f"`{command_of(settings)}` regenerates this folder ({told}).",
+        f"`{command_of(settings, output)}` regenerates this folder ({told}).",
         "",
         f"Preset {settings.preset}, {horizon}; {settings.iterations} iterations of {settings.tasks} tasks with "
         f"{settings.trajectories} trajectories before and {settings.trajectories} after adaptation; seeds: "
@@ -379,8 +381,8 @@ def row_of(cells: list[str], settings: Settings) -> str:
     return "| " + " | ".join([*cells, *[""] * (settings.steps + 3 - len(cells))]) + " |"
 
 
-def command_of(settings: Settings) -> str:
-    """The command that has these settings."""
+def command_of(settings: Settings, output: Path) -> str:
+    """The command that has these settings and writes a folder of this name."""
 
     def changes(size: str) -> list[str]:
         words = []
@@ -391,7 +393,8 @@ def command_of(settings: Settings) -> str:
         return words
 
     size = min(SIZES, key=lambda name: len(changes(name)))
-    return " ".join(["python experiments/locomotion.py", f"--size {size}", *changes(size)])
+    place = [] if output.name == OUTPUT.name else [f"-o {OUTPUT.parent / output.name}"]
+    return " ".join(["python experiments/locomotion.py", f"--size {size}", *changes(size), *place])
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ def test_page(folder: Path) -> None:
     """The command is the one that was run, and every learner has its line."""
     page = (folder / "README.md").read_text()
     assert "`python experiments/locomotion.py --size " in page
+    assert " -o results/out` regenerates this folder" in page
     assert all(f"--learner {learner}" in page for learner in LEARNERS)
     for label in ("BO-MRL", "MAML", "Random initialisation", "Each task by itself"):
         assert f"| {label} |" in page
@@ -124,7 +125,9 @@ def test_reported_returns_stand_beside_equal_settings_only(experiment: ModuleTyp
         {"family": "half-cheetah-dir", "learner": "maml", "steps": 1, "status": "finished", "returns": [[1.0]] * 4}
     ]
     rng = experiment.np.random.default_rng(0)
-    page = experiment.readme(found, experiment.returns_table(found, settings, rng), settings, {}, "")
+    page = experiment.readme(found, experiment.returns_table(found, settings, rng), settings, {}, "", experiment.OUTPUT)
     assert "| reported: ProMP-style code, 211M steps |  | -14 | 260 |  |  |" in page
     other = experiment.replace(settings, horizon=200)
-    assert "reported" not in experiment.readme(found, experiment.returns_table(found, other, rng), other, {}, "")
+    assert "reported" not in experiment.readme(
+        found, experiment.returns_table(found, other, rng), other, {}, "", experiment.OUTPUT
+    )

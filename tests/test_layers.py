@@ -16,6 +16,7 @@ ROOT = Path(bomrl_theory.__file__).parent
 LAYERS = (
     "errors",
     "markup",
+    "discovery",
     "numbers",
     "tasks",
     "exact",

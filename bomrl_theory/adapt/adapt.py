@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +10,7 @@ from jaxtyping import Float64
 
 from bomrl_theory import adapt as package
 from bomrl_theory.adapt.step import Algorithm, Step
+from bomrl_theory.discovery import defined
 from bomrl_theory.errors import InvalidTask, UnknownName
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
@@ -25,11 +24,7 @@ ADAPTING = ("kl-prior", "kl-posterior", "euclidean", "policy-gradient")
 @cache
 def algorithms() -> dict[str, Algorithm]:
     """Every algorithm of this package, by name: each is one file that defines ``ALGORITHM``."""
-    found = (
-        getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "ALGORITHM", None)
-        for module in pkgutil.iter_modules(package.__path__)
-    )
-    return {algorithm.name: algorithm for algorithm in found if algorithm is not None}
+    return defined(package, "ALGORITHM", by_all=False)
 
 
 def algorithm_named(name: str) -> Algorithm:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from bomrl_theory.control import learners as package
 from bomrl_theory.control.problem import Problem
+from bomrl_theory.discovery import defined
 from bomrl_theory.errors import UnknownName
 
 Memory: TypeAlias = dict[str, Tensor]
@@ -96,11 +95,7 @@ class Learner(ABC):
 @cache
 def learners() -> dict[str, Learner]:
     """Every learner of this package, by name: each is one file that defines ``LEARNER``."""
-    found = (
-        importlib.import_module(f"{package.__name__}.{module.name}").LEARNER
-        for module in pkgutil.iter_modules(package.__path__)
-    )
-    return {learner.name: learner for learner in found}
+    return defined(package, "LEARNER")
 
 
 def learner_named(name: str) -> Learner:

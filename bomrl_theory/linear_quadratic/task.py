@@ -17,7 +17,7 @@ from bomrl_theory.linear_quadratic.definite import is_definite, is_semidefinite,
 from bomrl_theory.linear_quadratic.model import Model
 from bomrl_theory.linear_quadratic.policy import check_symmetric
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.mdp import as_doubles, at, check_distributions, exact_discount
+from bomrl_theory.tasks.mdp import as_doubles, check_task_weights, exact_discount
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,7 @@ class LinearQuadraticFamily:
         for key in ("W", "R_x", "S0"):
             _check(key, arrays[key], is_semidefinite, "positive semidefinite", "make it L L' with exact entries")
         _check("R_u", arrays["R_u"], is_definite, "positive definite", "charge every action")
-        check_distributions("weights", arrays["weights"], ("tau",), weights=True)
-        if np.any(arrays["weights"] == 0):
-            place = tuple(int(i) for i in np.argwhere(arrays["weights"] == 0)[0])
-            raise InvalidTask(f"{at('weights', place, ('tau',))} is 0; leave out tasks that never occur")
+        check_task_weights(arrays["weights"])
         family = cls(**arrays, gamma=exact_discount(gamma), name=name)
         family._check_stabilisable()
         return family

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from bomrl_theory.adapt.step import Algorithm
+from bomrl_theory.discovery import defined
 from bomrl_theory.errors import UnknownName
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta import learners as package
@@ -101,11 +100,7 @@ def everywhere(
 @cache
 def learners() -> dict[str, Learner]:
     """Every learner of this package, by name: each is one file that defines ``LEARNER``."""
-    found = (
-        importlib.import_module(f"{package.__name__}.{module.name}").LEARNER
-        for module in pkgutil.iter_modules(package.__path__)
-    )
-    return {learner.name: learner for learner in found}
+    return defined(package, "LEARNER")
 
 
 def learner_named(name: str) -> Learner:

@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.mdp import MDP, as_doubles, at, check_distributions, exact_discount
+from bomrl_theory.tasks.mdp import MDP, as_doubles, check_distributions, check_task_weights, exact_discount
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +86,7 @@ class TaskFamily:
             raise InvalidTask(f"weights has shape {list(weights.shape)}; there are {tasks} tasks")
         check_distributions("P", P, ("tau", "s", "a", "s'"), weights=row_weights)
         check_distributions("rho", rho, ("tau", "s"), weights=row_weights)
-        check_distributions("weights", weights, ("tau",), weights=True)
-        if np.any(weights == 0):
-            place = tuple(int(i) for i in np.argwhere(weights == 0)[0])
-            raise InvalidTask(f"{at('weights', place, ('tau',))} is 0; leave out tasks that never occur")
+        check_task_weights(weights)
         if labels and len(labels) != states:
             raise InvalidTask(f"{len(labels)} state labels for {states} states; give one label a state")
         return cls(P, r, exact_discount(gamma), rho, weights, name, tuple(labels))

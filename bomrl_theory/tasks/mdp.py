@@ -83,6 +83,18 @@ def check_distributions(name: str, array: Array, axes: tuple[str, ...], *, weigh
         )
 
 
+def check_task_weights(weights: Float64[Array, " T"]) -> None:
+    """Require positive weights of tasks.
+
+    Raises:
+        InvalidTask: a weight is negative or zero.
+    """
+    check_distributions("weights", weights, ("tau",), weights=True)
+    if np.any(weights == 0):
+        place = tuple(int(i) for i in np.argwhere(weights == 0)[0])
+        raise InvalidTask(f"{at('weights', place, ('tau',))} is 0; leave out tasks that never occur")
+
+
 def exact_discount(gamma: Any) -> Fraction:
     """gamma as the exact rational it is: ``Fraction(4, 5)`` and ``"4/5"`` are 4/5, ``0.8`` is a double.
 
