@@ -1,9 +1,13 @@
-"""What several test files need: exact arithmetic written down once more, and the families of the catalogue."""
+"""What several test files need: exact arithmetic written down once more, the catalogue, scripts as modules."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from bomrl_theory.tasks.mdp import MDP
 from bomrl_theory.theory.registry import registry
 from bomrl_theory.theory.theorem import Theorem
 
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 Bomrl = Callable[..., tuple[int, str, str]]
 """Runs the command line in this process: exit code, stdout, stderr."""
 NUMBERS: tuple[Numbers, ...] = (FLOATS, ENCLOSURES, Balls(128), Rationals(128))
@@ -111,3 +116,14 @@ def row_softmax(logits: Array) -> Array:
     """Softmax of the last axis."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def experiment(name: str) -> ModuleType:
+    """``experiments/NAME.py`` as a module under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"experiment_{name}", EXPERIMENTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

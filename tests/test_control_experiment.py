@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import helpers
 import pandas as pd
 import pytest
 
@@ -28,16 +26,8 @@ OPTIONS += [word for learner in LEARNERS for word in ("--learner", learner)]
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Iterator[ModuleType]:
-    name = "experiment_locomotion"
-    spec = importlib.util.spec_from_file_location(name, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
+def experiment() -> ModuleType:
+    return helpers.experiment("locomotion")
 
 
 def in_this_process(file: Path, run: dict[str, Any], parts: list[str], work: Any, **options: Any) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tomllib
 from collections import Counter
@@ -13,6 +12,7 @@ from types import ModuleType
 import pytest
 import sympy as sp
 from click.testing import CliRunner
+from helpers import experiment
 
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
@@ -28,12 +28,7 @@ every_theorem = pytest.mark.parametrize("theorem", [pytest.param(t, id=t.id) for
 @pytest.fixture
 def script() -> ModuleType:
     """experiments/evidence.py, which makes the table."""
-    spec = importlib.util.spec_from_file_location("evidence", ROOT / "experiments" / "evidence.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return experiment("evidence")
 
 
 def test_there_is_a_row_for_every_theorem_and_for_nothing_else() -> None:

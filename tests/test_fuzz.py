@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import sys
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers import experiment
 
 from bomrl_theory.tasks import files
 
@@ -19,13 +19,7 @@ INPUTS = 100
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz", ROOT / "experiments" / "fuzz.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fuzz"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return experiment("fuzz")
 
 
 def attacked(fuzz: ModuleType, directory: Path, inputs: int, seed: str) -> list[tuple[str, int, str]]:

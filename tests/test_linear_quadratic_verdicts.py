@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib.util
 import json
 import pickle
 import re
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +19,7 @@ import pytest
 import sympy as sp
 from click.testing import CliRunner
 from flint import arb, fmpq, fmpq_mat
-from helpers import Bomrl, encloses, fraction, radius
+from helpers import Bomrl, encloses, experiment, fraction, radius
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -446,13 +444,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def script() -> ModuleType:
     """experiments/linear_quadratic.py."""
-    spec = importlib.util.spec_from_file_location("linear_quadratic", ROOT / "experiments" / "linear_quadratic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return experiment("linear_quadratic")
 
 
 def test_experiment_writes_its_folder(script: ModuleType, tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import helpers
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -17,16 +15,8 @@ EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 
 
 @pytest.fixture(scope="module", params=["frozen_lake", "sweeps"])
-def experiment(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    name = f"experiment_{request.param}"
-    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{request.param}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
+def experiment(request: pytest.FixtureRequest) -> ModuleType:
+    return helpers.experiment(request.param)
 
 
 @pytest.fixture(scope="module")

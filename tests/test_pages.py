@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
+from helpers import experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -21,12 +21,7 @@ ARM = re.compile(r"^    state .*\n", re.MULTILINE)
 @pytest.fixture(scope="module")
 def readme() -> ModuleType:
     """experiments/readme.py, which makes the page."""
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "experiments" / "readme.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return experiment("readme")
 
 
 def compared(block: str) -> str:

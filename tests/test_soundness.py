@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flint import fmpq
+from helpers import experiment
 
 from bomrl_theory.numbers import ENCLOSURES, Enclosure, Numbers
 from bomrl_theory.theory.case import Case
@@ -24,15 +22,8 @@ SCRIPT = Path(__file__).resolve().parent.parent / "experiments" / "soundness.py"
 
 
 @pytest.fixture(scope="module")
-def soundness() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("soundness", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soundness"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["soundness"]
+def soundness() -> ModuleType:
+    return experiment("soundness")
 
 
 @pytest.fixture

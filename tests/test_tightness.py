@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import pytest
 import sympy as sp
 from click.testing import CliRunner
+from helpers import experiment
 
 from bomrl_theory.cli import cli
 from bomrl_theory.theory.case import Case
@@ -77,12 +77,7 @@ def test_a_changed_claim_has_no_ratio() -> None:
 @pytest.fixture
 def script() -> ModuleType:
     """experiments/search.py, which makes the table."""
-    spec = importlib.util.spec_from_file_location("search_script", ROOT / "experiments" / "search.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return experiment("search")
 
 
 def test_current_rows_are_not_searched_again(
