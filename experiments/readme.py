@@ -35,6 +35,8 @@ NAMES = ("tutorial", "regress", "catalogue", "default_run")
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES))
 INSTALLED = {"PYTEST_PLUGINS": "bomrl_theory.pytest_plugin", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
 """What pytest finds by itself where the package is installed; and no cache in the directory."""
+UNSEEN = ("CI", "BUILD_NUMBER")
+"""By these pytest knows continuous integration, where its summaries are longer than at a reader's desk."""
 BLOCK = re.compile(r"(<!-- (transcript|topics|catalogue|file|edit)(?:: (.*?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 VARYING = (
     (re.compile(r"\d+\.\d s\b"), "... s"),
@@ -61,10 +63,11 @@ def transcript(command: str, directory: Path) -> str:
 def output(arguments: list[str], directory: Path) -> str:
     """What Python prints, without what varies and without blank lines in a row."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    seen = {name: value for name, value in os.environ.items() if name not in UNSEEN}
     run = subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env={**os.environ, "COLUMNS": "118", "PYTHONPATH": os.pathsep.join(paths), **INSTALLED},
+        env={**seen, "COLUMNS": "118", "PYTHONPATH": os.pathsep.join(paths), **INSTALLED},
         capture_output=True,
         text=True,
     )
