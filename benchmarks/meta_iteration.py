@@ -119,6 +119,16 @@ def ours(simulator: Simulator, config: Config, state: State) -> Contestant:
     return Contestant(iterate, watched.clock)
 
 
+def on_threads(threads: int, contestant: Contestant) -> Contestant:
+    """The same with so many threads of torch."""
+
+    def iterate() -> float:
+        torch.set_num_threads(threads)
+        return contestant.iterate()
+
+    return replace(contestant, iterate=iterate)
+
+
 Rollout = Callable[[Sequence[Tensor], Array], list[Trajectories]]
 """Trajectories of each task under parameters of its own."""
 
@@ -318,16 +328,19 @@ def trained(simulator: Simulator, config: Config) -> State:
 
 
 def contestants(config: Config, size: Size, cores: int) -> dict[str, Contestant]:
-    """By name; the first is the reference of ratios."""
+    """By name; the first is the reference of ratios. With several threads ours has them in torch and in the simulator,
+    the plain one in torch only: ``SyncVectorEnv`` steps one environment after another."""
     alone = simulator_of(size, 1)
     state = trained(alone, config)
     problem = Trainer(alone, config).problem
     with unheard_warnings():
         environments = environments_of(size.task, np.zeros(size.tasks * size.trajectories))
+    plain = reference(gymnasium_rollouts(problem, environments), Clock(), problem, state)
     return {
-        "plain": reference(gymnasium_rollouts(problem, environments), Clock(), problem, state),
+        "plain": on_threads(1, plain),
+        f"plain, {cores} threads": on_threads(cores, plain),
         "ours": ours(alone, config, state),
-        f"ours, {cores} threads in the simulator": ours(simulator_of(size, cores), config, state),
+        f"ours, {cores} threads": ours(simulator_of(size, cores), replace(config, threads=cores), state),
     }
 
 

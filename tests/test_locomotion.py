@@ -205,6 +205,25 @@ def test_seeds_reproduce_and_threads_do_not_matter(task: str) -> None:
     assert torch.equal(rolled(simulator, 5)[0].rewards, first.rewards), "a rollout leaves something for the next one"
 
 
+def test_torch_has_one_thread_while_the_simulator_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads would spin between two small products; afterwards, also after an error, it has its own again."""
+    seen: list[int] = []
+    act = GaussianNetwork.act
+    monkeypatch.setattr(GaussianNetwork, "act", lambda *given: (seen.append(torch.get_num_threads()), act(*given))[1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rolled(built("half-cheetah-vel"))
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(GaussianNetwork, "act", lambda *given: act(*given) * torch.nan)
+        with pytest.raises(InvalidTask, match="action is not finite"):
+            rolled(built("half-cheetah-vel"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_another_integrator_moves_otherwise() -> None:
     own, named, other = (rolled(built("ant-vel", integrator=name))[0] for name in (None, "RK4", "implicitfast"))
     assert torch.equal(own.observations, named.observations)

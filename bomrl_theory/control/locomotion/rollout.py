@@ -8,7 +8,8 @@ threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -129,7 +130,7 @@ class Locomotion:
         pool, robot = self._pool, self.robot(self._pool)
         low, high = self.model.actuator_ctrlrange.T
 
-        with unheard_warnings():  # they are read from the pool
+        with _one_torch_thread(), unheard_warnings():  # which are read from the pool
             pool.reset(stage=NO_STAGE)
             robot.qpos[:], robot.qvel[:] = self.start_states(T * R, rng)
             noise = torch.from_numpy(rng.standard_normal((H, T, R, A), dtype=_numpy_dtype(theta))).to(theta)
@@ -215,6 +216,17 @@ class Locomotion:
                 f"the policy's action is not finite on task {task}, trajectory {trajectory}, step {step}; "
                 "its parameters or scale are too large"
             )
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Between two products torch's threads spin, on the processors that the simulator's threads need."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _at_least_one(name: str, value: int) -> int:
