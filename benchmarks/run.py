@@ -34,7 +34,7 @@ def measure(problem: Problem, contestant: Contestant, size: int) -> dict[str, An
     """Times in seconds per unit and peak memory in MB of this process."""
     call, units = contestant.prepare(size)
     renew = call.renew if isinstance(call, Renewed) else lambda: None
-    before = _peak()
+    before = peak()
     renew()
     outcome = call()
     wall, cpu = [], []
@@ -44,10 +44,11 @@ def measure(problem: Problem, contestant: Contestant, size: int) -> dict[str, An
         call()
         wall.append((time.perf_counter() - started) / units)
         cpu.append((time.process_time() - used) / units)
-    return {"wall": wall, "cpu": cpu, "prepared_mb": before, "peak_mb": _peak(), "outcome": outcome}
+    return {"wall": wall, "cpu": cpu, "prepared_mb": before, "peak_mb": peak(), "outcome": outcome}
 
 
-def _peak() -> float:
+def peak() -> float:
+    """Of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
