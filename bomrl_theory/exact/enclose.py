@@ -77,7 +77,7 @@ class CertifiedOptimum:
         bounds: of V* [T, S], certified.
         status: "converged", or "stopped" at the iteration cap; the bounds hold either way.
         iterations: policy evaluations, the most that a task needed.
-        backend: "numba" or "numpy".
+        backend: "numba", "numpy" or "torch" (:mod:`device`).
     """
 
     actions: Int[Array, "T S"]

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float64, Int
 from bomrl_theory.numbers import Array
 from bomrl_theory.numbers.double_double import split, two_prod, two_sum
 
-Backend = Literal["numba", "numpy"]
+Backend = Literal["numba", "numpy", "torch"]
 SMALL_STATES = 64
 """Up to this many states the batched kernel beats LAPACK called once a task."""
 
