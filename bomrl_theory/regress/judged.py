@@ -10,7 +10,7 @@ from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of
-from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.run import TheoremResult
 from bomrl_theory.verify.verdict import Outcome, Verdict
@@ -94,7 +94,7 @@ def judged(
     def work() -> Iterator[Job]:
         for place, result in enumerate(found):
             own = own_cases(result.theorem)
-            result.own = {name: mapping_of(case) for name, case in own.items() if isinstance(case, Case)}
+            result.own = {name: mapping_of(case) for name, case in own.items()}
             former = {
                 name + FORMER: case_of(mapping, name + FORMER)
                 for name, mapping in kept.get(result.theorem.name, {}).items()
@@ -105,7 +105,7 @@ def judged(
                 if result.theorem.covers(case):
                     names.append(name)
                     yield Job([case], [[place]])
-        for _, cases in groupby(corpus.cases(), key=lambda pair: pair[1].solved):
+        for _, cases in groupby(corpus.cases(), key=lambda pair: pair[1].shared):
             for unit in _pieces(list(cases)):
                 names.extend(name for name, _ in unit)
                 covering = [[p for p, theorem in enumerate(theorems) if theorem.covers(case)] for _, case in unit]
@@ -120,7 +120,7 @@ def judged(
     return found
 
 
-def _pieces(cases: list[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
+def _pieces(cases: list[tuple[str, AnyCase]]) -> Iterator[list[tuple[str, AnyCase]]]:
     for start in range(0, len(cases), CASES_IN_A_JOB):
         yield cases[start : start + CASES_IN_A_JOB]
 
