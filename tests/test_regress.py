@@ -290,14 +290,15 @@ def test_the_last_digits_of_another_machine_are_no_drift(monkeypatch: pytest.Mon
 
 # --- linear-quadratic control ---------------------------------------------------------------------
 
+PINNED = replace(pinned_corpus(), entries=tuple(x for x in pinned_corpus().entries if "setting" in x))
 QUADRATIC = [theorem for theorem in registry().values() if theorem.setting == "linear-quadratic"]
 each_quadratic = pytest.mark.parametrize("theorem", QUADRATIC, ids=lambda theorem: theorem.id)
 
 
-def on_whole_corpus(former: Theorem, theorem: Theorem, *, shrink: bool = False) -> Comparison:
-    """A theorem against the baseline of another one, both on everything that is pinned."""
-    baseline = Baseline.of(judged([former], pinned_corpus())[0])
-    now = judged([theorem], pinned_corpus(), {baseline.name: baseline.own})[0]
+def on_pinned(former: Theorem, theorem: Theorem, *, shrink: bool = False) -> Comparison:
+    """A theorem against the baseline of another one, both on all that is pinned of linear-quadratic control."""
+    baseline = Baseline.of(judged([former], PINNED)[0])
+    now = judged([theorem], PINNED, {baseline.name: baseline.own})[0]
     return compare(baseline, now, shrink=shrink)
 
 
@@ -316,14 +317,14 @@ def test_the_corpus_shows_a_constant_in_linear_quadratic_control_that_is_too_sma
 ) -> None:
     """5 %, seen on pinned cases alone, by tasks in one and several dimensions; the counterexample replays."""
     former = without_tight_cases(theorem)
-    comparison = on_whole_corpus(former, former.scaled(Fraction(19, 20)), shrink=True)
+    comparison = on_pinned(former, former.scaled(Fraction(19, 20)), shrink=True)
     assert list(comparison.kinds) == [Kind.TIGHTER, Kind.VERSION, Kind.VIOLATED]
     tighter = change(comparison, Kind.TIGHTER)
     assert tighter.data["factor"] == "19/20"
     assert tighter.data["tighter"] >= 20
     assert tighter.data["certified"]
     newly = change(comparison, Kind.VIOLATED).data["newly"]
-    assert set(newly) <= set(pinned_corpus().names)
+    assert set(newly) <= set(PINNED.names)
     assert len({name.partition("; ")[0] for name in newly}) >= 3
     text = "\n".join(lines_of(comparison, "replay: it"))
     for part in ("tighter by 0.95, same version, newly violated", "left - bound = ", "meta-policy: K = ", "R_u = "):
@@ -337,7 +338,7 @@ def test_the_corpus_shows_a_constant_in_linear_quadratic_control_that_is_too_sma
 
 @each_quadratic
 def test_a_looser_bound_in_linear_quadratic_control_is_looser(theorem: Theorem) -> None:
-    comparison = on_whole_corpus(theorem, theorem.scaled(Fraction(21, 20)))
+    comparison = on_pinned(theorem, theorem.scaled(Fraction(21, 20)))
     assert list(comparison.kinds) == [Kind.LOOSER, Kind.VERSION]
     looser = change(comparison, Kind.LOOSER)
     assert looser.data["factor"] == "21/20"
@@ -353,13 +354,13 @@ def test_a_dropped_assumption_in_linear_quadratic_control_is_another_scope() -> 
     whole = theorem_named("contraction_linear_quadratic")
     bound = sp.sympify(whole.bound).subs(gamma.symbol, 0)
     former = replace(without_tight_cases(whole), bound=bound, assumptions=(now_only,))
-    assert on_whole_corpus(former, former).changes == ()
-    comparison = on_whole_corpus(former, replace(former, assumptions=()))
+    assert on_pinned(former, former).changes == ()
+    comparison = on_pinned(former, replace(former, assumptions=()))
     assert list(comparison.kinds) == [Kind.SCOPE, Kind.VERSION, Kind.CASES, Kind.VIOLATED]
     scope = change(comparison, Kind.SCOPE)
     assert scope.data["differences"] == ["assumption 'no future' dropped: - γ ≥ 0"]
     assert scope.data["left"] == []
-    pinned = set(pinned_corpus().names)
+    pinned = set(PINNED.names)
     assert len(pinned.intersection(scope.data["entered"])) >= 5
     newly = change(comparison, Kind.VIOLATED).data["newly"]
     assert "where 'no future' fails (as in the baseline)" in newly
@@ -368,7 +369,7 @@ def test_a_dropped_assumption_in_linear_quadratic_control_is_another_scope() -> 
 
 def test_another_guess_of_the_riccati_solution_is_no_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimum is enclosed from floats; those that differ from the sixth digit on lead to the same verdicts."""
-    before = judged(QUADRATIC, pinned_corpus())
+    before = judged(QUADRATIC, PINNED)
     original = closed_form.optimum
     rng = np.random.default_rng(0)
     moved: list[float] = []
@@ -380,7 +381,7 @@ def test_another_guess_of_the_riccati_solution_is_no_drift(monkeypatch: pytest.M
         return replace(optimum, K=K)
 
     monkeypatch.setattr(closed_form, "optimum", elsewhere)
-    after = judged(QUADRATIC, pinned_corpus())
+    after = judged(QUADRATIC, PINNED)
     assert sum(x > 1e-9 for x in moved) > 20  # of 33; own cases have an optimal gain of 0
     assert [compare(Baseline.of(x), y).changes for x, y in zip(before, after, strict=True)] == [()] * len(QUADRATIC)
 
@@ -389,7 +390,7 @@ def test_the_pinned_corpus_has_cases_of_every_setting() -> None:
     """Of linear-quadratic control with every difference between tasks, and for each theorem near its bound."""
     cases = [case for _, case in pinned_corpus().cases()]
     assert {case.setting for case in cases} == {theorem.setting for theorem in registry().values()}
-    quadratic = [case for case in cases if case.setting == "linear-quadratic"]
+    quadratic = [case for _, case in PINNED.cases()]
     names = {case.family.name.partition(",")[0] for case in quadratic}
     assert names > {f"linear-quadratic {kind}" for kind in get_args(Varying)}
     for theorem in QUADRATIC:
@@ -757,7 +758,7 @@ def test_committed_baseline_has_the_verdicts_of_today() -> None:
 
 def test_committed_baseline_has_the_verdicts_of_today_on_linear_quadratic_control() -> None:
     chosen = chosen_theorems((), [theorem.id for theorem in QUADRATIC], BASELINES, update=False)
-    assert [c.changes for c in regression(chosen, pinned_corpus()).comparisons] == [()] * len(QUADRATIC)
+    assert [c.changes for c in regression(chosen, PINNED).comparisons] == [()] * len(QUADRATIC)
 
 
 def test_committed_baseline_is_certified_and_says_something_of_every_theorem() -> None:
