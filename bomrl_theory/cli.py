@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bomrl_theory.errors import BomrlError, BrokenPlugin
+from bomrl_theory.errors import BomrlError, BrokenPlugin, MissingExtra
 
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
@@ -598,6 +598,7 @@ def adapt(
     Runs that differ in their seed only are put together: interquartile mean, with a bootstrap interval over runs; a
     single run has its mean over tasks, with an interval over tasks. All runs meet the same tasks.
     """
+    _check_locomotion()
     import numpy as np
 
     from bomrl_theory.control.command import adapted_json, load_runs
@@ -1558,8 +1559,19 @@ def _check_kind(context: click.Context, family: str | None, control: str | None)
             raise click.UsageError(f"{parameter.opts[-1]} is an option of training with {kind}; leave it out")
 
 
+def _check_locomotion() -> None:
+    """Without torch, name at once the extra that brings it and the simulator; without the simulator alone, that does.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("torch", "mujoco")
+
+
 def _train_control(context: click.Context, name: str) -> int:
     """``bomrl train --control``; the exit code."""
+    _check_locomotion()
     from bomrl_theory.control.command import trainer_of, training_json
     from bomrl_theory.control.train import ControlRun
     from bomrl_theory.tasks.mdp import exact_number
