@@ -923,11 +923,13 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
     from bomrl_theory.report.notation import claim_latex
     from bomrl_theory.report.plain_text import plain_text
     from bomrl_theory.theory.registry import registry, theorem_named
+    from bomrl_theory.theory.theorem import made
     from bomrl_theory.verify.order import dominating
     from bomrl_theory.verify.verdict import judge
 
     chosen = theorem_named(theorem)
-    (witness, *_) = judge(chosen, chosen.witness(), precise=True)
+    case = made(chosen.witness, f"{chosen.id}, witness")
+    (witness, *_) = judge(chosen, case, precise=True)
     smaller, larger = dominating(chosen, list(registry().values())) if order else ([], [])
     details = {
         "id": chosen.id,
@@ -955,7 +957,7 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
         ],
         "constants": [{"symbol": c.name, "meaning": c.meaning, "unit": c.unit} for c in chosen.constants],
         "witness": {
-            "case": chosen.witness().describe(),
+            "case": case.describe(),
             "verdict": witness.outcome,
             "left": witness.exact[0],
             "bound": witness.exact[1],
@@ -1250,7 +1252,7 @@ def _relations(theorems: list[Theorem], cases: int, seed: int) -> list[Relation]
     from bomrl_theory.verify.random_cases import random_cases
     from bomrl_theory.verify.run import draws_of, settings_of, verify
 
-    known = [make() for theorem in theorems for make in (theorem.witness, *theorem.probes)]
+    known = [case for theorem in theorems for case in theorem.known_cases().values()]
     drawn: list[Any] = list(random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems)))
     if "linear-quadratic" in settings_of(theorems):
         drawn += quadratic_cases(np.random.SeedSequence(seed, spawn_key=(2,)), cases)

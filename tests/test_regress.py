@@ -248,6 +248,8 @@ def test_a_bound_that_divides_by_zero_is_undecided_there() -> None:
 def test_a_witness_that_cannot_be_made_is_told() -> None:
     with pytest.raises(InvalidTheorem, match=r"own-v1, witness: ZeroDivisionError: "):
         judged([own(witness=lambda: 1 / 0)], SMALL)
+    with pytest.raises(InvalidTheorem, match=r"own-v1, probe 0: a TaskFamily where Case.new\(...\) is expected"):
+        judged([own(probes=(two_arms,))], SMALL)
 
 
 def test_nothing_in_scope_is_told() -> None:

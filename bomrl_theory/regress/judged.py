@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of
 from bomrl_theory.theory.case import AnyCase
-from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.theorem import Theorem, made
 from bomrl_theory.verify.run import TheoremResult
 from bomrl_theory.verify.verdict import Outcome, Verdict
 from bomrl_theory.verify.work import CASES_IN_A_JOB, Job, Workers, judged_here
@@ -57,19 +56,8 @@ def own_cases(theorem: Theorem) -> dict[str, AnyCase]:
     Raises:
         InvalidTheorem: one of them cannot be made.
     """
-    makers = {"witness": theorem.witness}
-    makers |= {f"probe {number}": make for number, make in enumerate(theorem.probes)}
-    makers |= {f"where '{a.name}' fails": a.broken for a in theorem.assumptions if a.broken is not None}
-    return {name: _made(make, f"{theorem.id}, {name}") for name, make in makers.items()}
-
-
-def _made(make: Callable[[], AnyCase], where: str) -> AnyCase:
-    try:
-        return make()
-    except BomrlError as error:
-        raise InvalidTheorem(f"{where}: {error}") from None
-    except Exception as error:  # whatever the user's code raises
-        raise InvalidTheorem(f"{where}: {type(error).__name__}: {error}") from error
+    broken = {f"where '{a.name}' fails": a.broken for a in theorem.assumptions if a.broken is not None}
+    return theorem.known_cases() | {name: made(make, f"{theorem.id}, {name}") for name, make in broken.items()}
 
 
 def judged(
