@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bomrl_theory.errors import BomrlError, BrokenPlugin
+from bomrl_theory.errors import BomrlError, BrokenPlugin, MissingExtra
 
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
@@ -598,6 +598,7 @@ def adapt(
     Runs that differ in their seed only are put together: interquartile mean, with a bootstrap interval over runs; a
     single run has its mean over tasks, with an interval over tasks. All runs meet the same tasks.
     """
+    _check_locomotion()
     import numpy as np
 
     from bomrl_theory.control.command import adapted_json, load_runs
@@ -922,11 +923,13 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
     from bomrl_theory.report.notation import claim_latex
     from bomrl_theory.report.plain_text import plain_text
     from bomrl_theory.theory.registry import registry, theorem_named
+    from bomrl_theory.theory.theorem import made
     from bomrl_theory.verify.order import dominating
     from bomrl_theory.verify.verdict import judge
 
     chosen = theorem_named(theorem)
-    (witness, *_) = judge(chosen, chosen.witness(), precise=True)
+    case = made(chosen.witness, f"{chosen.id}, witness")
+    (witness, *_) = judge(chosen, case, precise=True)
     smaller, larger = dominating(chosen, list(registry().values())) if order else ([], [])
     details = {
         "id": chosen.id,
@@ -954,7 +957,7 @@ def show(theorem: str, order: bool, as_json: bool) -> None:
         ],
         "constants": [{"symbol": c.name, "meaning": c.meaning, "unit": c.unit} for c in chosen.constants],
         "witness": {
-            "case": chosen.witness().describe(),
+            "case": case.describe(),
             "verdict": witness.outcome,
             "left": witness.exact[0],
             "bound": witness.exact[1],
@@ -1249,7 +1252,7 @@ def _relations(theorems: list[Theorem], cases: int, seed: int) -> list[Relation]
     from bomrl_theory.verify.random_cases import random_cases
     from bomrl_theory.verify.run import draws_of, settings_of, verify
 
-    known = [make() for theorem in theorems for make in (theorem.witness, *theorem.probes)]
+    known = [case for theorem in theorems for case in theorem.known_cases().values()]
     drawn: list[Any] = list(random_cases(np.random.SeedSequence(seed), cases, draws_of(theorems)))
     if "linear-quadratic" in settings_of(theorems):
         drawn += quadratic_cases(np.random.SeedSequence(seed, spawn_key=(2,)), cases)
@@ -1558,8 +1561,19 @@ def _check_kind(context: click.Context, family: str | None, control: str | None)
             raise click.UsageError(f"{parameter.opts[-1]} is an option of training with {kind}; leave it out")
 
 
+def _check_locomotion() -> None:
+    """Without torch, name at once the extra that brings it and the simulator; without the simulator alone, that does.
+
+    Raises:
+        MissingExtra: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("torch", "mujoco")
+
+
 def _train_control(context: click.Context, name: str) -> int:
     """``bomrl train --control``; the exit code."""
+    _check_locomotion()
     from bomrl_theory.control.command import trainer_of, training_json
     from bomrl_theory.control.train import ControlRun
     from bomrl_theory.tasks.mdp import exact_number

@@ -39,6 +39,8 @@ import click
 import numpy as np
 
 from bomrl_theory import cli
+from bomrl_theory.regress.corpus import pinned_corpus
+from bomrl_theory.report.report import SCHEMA as REPORT
 from bomrl_theory.report.versions import versions
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.files import replacing, save_family
@@ -80,6 +82,17 @@ THEOREM = Theorem(
 '''
 
 
+LINEAR = "inexact_linear_quadratic"
+FOLDERS = {
+    "trained": ("checkpoint.npz", "log.csv", "iterates.f64", "meta_policy.npy"),
+    "stepped": ("checkpoint.npz", "log.csv", "iterates.f64"),
+    "cheetah": ("checkpoint.npz", "log.csv"),
+    "baselines": ("my_bound.json",),
+    "accepted": (f"{LINEAR}.json",),
+}
+"""Folders that commands read, and the files that are kept of them, each named ``FOLDER-FILE``."""
+
+
 @cache
 def valid(directory: Path) -> tuple[str, ...]:
     """One file of every kind that a command reads, in ``directory``; their names."""
@@ -93,7 +106,9 @@ def valid(directory: Path) -> tuple[str, ...]:
         "verify no_adaptation --family family.json --cases 1 --certificates run.jsonl --workers 1",
         "search no_adaptation --starts 1 --seconds 0.2 -o worst.json",
         "train family.json --iterations 2 -o trained",
+        "train family.json --rule ascent --iterations 2 -o stepped",
         "regress my_bound.py --baseline baselines --update --workers 1",
+        f"regress --only {LINEAR} --baseline accepted --update --workers 1",
     )
     for command in commands:
         outcome = invoke(shlex.split(command), directory)
@@ -102,16 +117,18 @@ def valid(directory: Path) -> tuple[str, ...]:
     refuted = theorem_named("published_bound")
     (verdict,) = judge(refuted, refuted.witness(), precise=True)
     write_case(refuted.witness(), verdict, directory / "replay.json")
-    for file in ("checkpoint.npz", "log.csv", "meta_policy.npy"):
-        shutil.copy(directory / "trained" / file, directory / f"trained-{file}")
-    shutil.rmtree(directory / "trained")
-    shutil.move(directory / "baselines" / "my_bound.json", directory / "baselines-my_bound.json")
-    (directory / "baselines").rmdir()
+    inexact = theorem_named(LINEAR)
+    pinned = next(case for _, case in pinned_corpus().cases() if inexact.covers(case))
+    (verdict, _) = judge(inexact, pinned)
+    write_case(pinned, verdict, directory / "quadratic.json")
+    (directory / "report-report.json").write_text(json.dumps({"schema": REPORT, "files": ["report.html"]}))
+    (directory / "report-notes.txt").write_text("no report wrote this, so the folder is never replaced")
     if CONTROL:
         invoke(shlex.split(CONTROL_RUN), directory)
-        for file in ("checkpoint.npz", "log.csv"):
-            shutil.move(directory / "cheetah" / file, directory / f"cheetah-{file}")
-        shutil.rmtree(directory / "cheetah")
+    for folder, files in FOLDERS.items():
+        for file in files if (directory / folder).is_dir() else ():
+            shutil.move(directory / folder / file, directory / f"{folder}-{file}")
+        shutil.rmtree(directory / folder, ignore_errors=True)
     return tuple(sorted(path.name for path in directory.iterdir() if path.is_file()))
 
 
@@ -276,12 +293,18 @@ COMMANDS = (
     (10, "evaluate family.json --algorithm none --lambda 1 --meta-policy policy.npy", "policy.npy"),
     (10, "check run.jsonl", "run.jsonl"),
     (10, "verify --replay replay.json", "replay.json"),
+    (10, "verify --replay quadratic.json", "quadratic.json"),
     (4, "verify my_bound.py --cases 1 --family family.json --workers 1", "my_bound.py"),
     (5, "regress my_bound.py --baseline baselines --workers 1", "baselines/my_bound.json"),
     (2, "regress my_bound.py --baseline baselines --workers 1", "my_bound.py"),
+    (5, f"regress --only {LINEAR} --baseline accepted --workers 1", f"accepted/{LINEAR}.json"),
+    (3, "report -o report", "report/report.json"),
     (3, "search no_adaptation --starts 1 --seconds 0.05 --resume worst.json -o worse.json", "worst.json"),
-    (6, "train family.json --iterations 3 -o trained --resume", "trained/checkpoint.npz"),
-    (3, "train family.json --iterations 3 -o trained --resume", "trained/log.csv"),
+    (6, "train family.json --iterations 2 -o trained --resume", "trained/checkpoint.npz"),
+    (3, "train family.json --iterations 2 -o trained --resume", "trained/log.csv"),
+    (2, "train family.json --iterations 2 -o trained --resume", "trained/meta_policy.npy"),
+    (4, "train family.json --rule ascent --iterations 2 -o stepped --resume", "stepped/iterates.f64"),
+    (2, "train family.json --rule ascent --iterations 2 -o stepped --resume", "stepped/checkpoint.npz"),
     (3, "train family.json --iterations 1 --start policy.npy -o new", "policy.npy"),
     (3 * CONTROL, "adapt cheetah --tasks 1 --steps 1", "cheetah/checkpoint.npz"),
     (1 * CONTROL, CONTROL_RUN, ""),
@@ -309,7 +332,7 @@ def attack(rng: random.Random, home: Path, place: Path) -> tuple[str, list[str]]
         if kept.split("/")[0] in command:
             (place / kept).parent.mkdir(exist_ok=True)
             shutil.copy(home / name, place / kept)
-    if target and rng.random() < 0.85:
+    if target and (rng.random() < 0.85 or arguments[0] == "report"):  # into another folder it would be long work
         damage(place / target, rng)
     else:
         damaged_arguments(arguments, rng)

@@ -266,6 +266,9 @@ EVALUATE = ("--algorithm", "kl-posterior", "--lambda", "1")
         (("verify", "--family", "truncated.json"), "truncated.json is not valid JSON, perhaps truncated"),
         (("verify", "nowhere.py"), "cannot read nowhere.py"),
         (("verify", "broken.py"), "broken.py:2: NameError"),
+        (("verify", "typo.py", "--family", "bandit"), "coverage-v1, witness: NameError: name 'Cas' is not defined"),
+        (("show", "typo.py", "--order"), "coverage-v1, witness: NameError: name 'Cas' is not defined"),
+        (("constants", "typo.py", "--cases", "1"), "coverage-v1, witness: NameError: name 'Cas' is not defined"),
         (("verify", "--replay", "truncated.json"), "truncated.json is not valid JSON"),
         (("verify", "--replay", "family.json"), "family.json is not a case file"),
         (("verify", "--counterexamples", "truncated.json/x"), "cannot write truncated.json/x"),
@@ -307,6 +310,8 @@ def test_bad_arguments(bomrl: Bomrl, tmp_path: Path, arguments: tuple[str, ...],
     (tmp_path / "truncated.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-40])
     (tmp_path / "truncated.json").write_text((tmp_path / "family.json").read_text()[:-20])
     (tmp_path / "broken.py").write_text("# a typo\nTHEOREM = Theorm()\n")
+    source = (Path(cli.__file__).parent / "theorems" / "coverage.py").read_text()
+    (tmp_path / "typo.py").write_text(source.replace("witness=lambda: Case.", "witness=lambda: Cas."))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("precious")
     np.save(tmp_path / "zero.npy", np.array([[1.0, 0.0], [0.5, 0.5]]))

@@ -34,6 +34,23 @@ def attacked(fuzz: ModuleType, directory: Path, inputs: int, seed: str) -> list[
     return found
 
 
+def test_undamaged_input_is_accepted(fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So what is damaged is read, and nothing before it refuses the command; only the report's folder holds more."""
+    monkeypatch.setattr(fuzz, "damage", lambda path, rng: None)
+    monkeypatch.setattr(fuzz, "damaged_arguments", lambda arguments, rng: None)
+    commands = [entry for entry in fuzz.COMMANDS if entry[0] and entry[2]]
+    for index, (_, command, target) in enumerate(commands):
+        monkeypatch.setattr(fuzz, "COMMANDS", ((1, command, target),))
+        place = tmp_path / str(index)
+        place.mkdir()
+        _, arguments = fuzz.attack(random.Random(0), tmp_path / "valid", place)
+        outcome = fuzz.judged(arguments, place)
+        if command.startswith("report"):
+            assert "holds notes.txt, which no report wrote" in outcome.err
+        else:
+            assert (outcome.code, outcome.err, outcome.wrong) == (0, "", ""), command
+
+
 def test_damaged_input_is_told(fuzz: ModuleType, tmp_path: Path) -> None:
     found = attacked(fuzz, tmp_path, INPUTS, "sample")
     assert [wrong for _, _, wrong in found if wrong] == []

@@ -103,6 +103,57 @@ def test_a_constant_that_is_too_small_fails_with_all_numbers(pytester: pytest.Py
     assert len(list((pytester.path / "counterexamples").iterdir())) == 1
 
 
+LOOSE = """
+from dataclasses import replace
+from fractions import Fraction
+
+THEOREM = replace(THEOREM, witness=THEOREM.probes[0], probes=()).scaled(Fraction({factor}))
+"""
+"""Without its witness, near which the bound is tight."""
+
+
+def test_linear_quadratic_control_is_judged_on_the_pinned_corpus(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The theorem's own case would let a constant pass that is 5 % too small; the pinned ones do not."""
+    monkeypatch.setattr(expected_module, "pinned_corpus", pinned_corpus)
+    put(pytester, "contraction_linear_quadratic")
+    path = pytester.path / "my_contraction_linear_quadratic.py"
+    source = path.read_text()
+    pytester.makepyfile("""
+        def test_bound(verify_theorem):
+            result = verify_theorem("my_contraction_linear_quadratic.py")
+            assert result.in_scope >= 20
+            assert 0.99 < result.max_ratio < 1
+    """)
+    path.write_text(source + LOOSE.format(factor=1))
+    run(pytester)[0].assert_outcomes(passed=1)
+    path.write_text(source + LOOSE.format(factor="19, 20"))
+    result, out = run(pytester)
+    result.assert_outcomes(failed=1)
+    assert "contraction_linear_quadratic-v1 is VIOLATED: left > bound on 3 of 20 verdicts in scope" in out
+    assert "smallest counterexample, task 0: linear-quadratic task, 1 by 1, optimal gain; kl-posterior" in out
+    assert "meta-policy: K = " in out
+    assert "replay: bomrl verify my_contraction_linear_quadratic.py --replay counterexamples/contraction_" in out
+
+
+def test_linear_quadratic_control_is_compared_with_its_baseline(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expected_module, "pinned_corpus", pinned_corpus)
+    put(pytester, "contraction_linear_quadratic", "bound=gamma.symbol * D_rho", "bound=2 * gamma.symbol * D_rho")
+    (pytester.path / "baselines").mkdir()
+    former = judged([theorem_named("contraction_linear_quadratic")], pinned_corpus())[0]
+    Baseline.of(former).write(pytester.path / "baselines")
+    marked(pytester, '"my_contraction_linear_quadratic.py"')
+    result, out = run(pytester, "--bomrl-baseline", "baselines")
+    result.assert_outcomes(failed=1)
+    assert "contraction_linear_quadratic-v1: looser by " in out
+    assert "smaller on 0 of 21 verdicts" in out
+    put(pytester, "contraction_linear_quadratic")
+    run(pytester, "--bomrl-baseline", "baselines")[0].assert_outcomes(passed=1)
+
+
 def test_a_dropped_assumption_is_told_with_the_baseline(pytester: pytest.Pytester) -> None:
     """Without it the claim is violated on the case that the baseline has kept."""
     source = (THEOREMS / "surrogate_bound.py").read_text()

@@ -377,3 +377,15 @@ def test_stopped_runs_exit_with_1(bomrl: Bomrl) -> None:
     )
     assert code == 1
     assert json.loads(out)["status"].startswith("stopped: ")
+
+
+@pytest.mark.parametrize("command", [("train", "--control", "half-cheetah-vel", "-o", "run"), ("adapt", "run")])
+def test_without_torch_the_extra_that_brings_the_simulator_too_is_named(
+    bomrl: Bomrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """One line, one extra: not that of torch first and that of the simulator after it is installed."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, err = bomrl(*command)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the package 'torch', which is not installed; run: python -m pip install 'bomrl-theory[mujoco]'" in err
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from bomrl_theory.regress.difference import Difference, difference
 from bomrl_theory.regress.judged import FORMER, Judged, judge_former
 from bomrl_theory.report.notation import expression_latex
 from bomrl_theory.report.plain_text import plain_text
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.expression import Expr
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.counterexample import smallest_counterexample
@@ -86,7 +86,7 @@ class Comparison:
     id: str
     former: str | None
     changes: tuple[Change, ...]
-    counterexample: tuple[Case, Verdict] | None = None
+    counterexample: tuple[AnyCase, Verdict] | None = None
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -138,7 +138,7 @@ def compare(former: Baseline | None, now: Judged, *, shrink: bool = True) -> Com
     return Comparison(theorem.id, former.id if former else None, tuple(changes), record)
 
 
-def counterexample_of(result: TheoremResult) -> tuple[Case, Verdict] | None:
+def counterexample_of(result: TheoremResult) -> tuple[AnyCase, Verdict] | None:
     """The smallest one that is found from the smallest violated case, the same on every machine."""
     record = result.smallest_violated
     return None if record is None else smallest_counterexample(result.theorem, *record, timed=False)

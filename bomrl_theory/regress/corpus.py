@@ -15,8 +15,15 @@ from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.tasks.files import from_mapping, listed, to_mapping
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.verify.casefile import (
+    adaptation_mapping,
+    case_from_mapping,
+    case_on,
+    family_mapping,
+    setting_mapping,
+    tasks_from_mapping,
+)
 
 FILE = "corpus.json"
 SCHEMA = "bomrl-corpus-1"
@@ -52,14 +59,17 @@ class Corpus:
         entries = tuple(entry for entry in self.entries if entry["family"] in kept)
         return replace(self, families=kept, entries=entries[::every])
 
-    def cases(self) -> Iterator[tuple[str, Case]]:
+    def cases(self) -> Iterator[tuple[str, AnyCase]]:
         """Names and cases; those on one family share what is solved about it."""
         for family, mapping in self.families.items():
-            solved = Solved(from_mapping(mapping, name=family))
-            for entry in self.entries:
-                if entry["family"] == family:
-                    yield entry["case"], _case(solved, entry, entry["case"])
-            solved.forget()
+            entries = [entry for entry in self.entries if entry["family"] == family]
+            if not entries:
+                continue
+            tasks = tasks_from_mapping(mapping, entries[0].get("setting", Case.setting), name=family)
+            for entry in entries:
+                yield entry["case"], case_on(tasks, entry, origin=_origin(entry["case"]))
+            if isinstance(tasks, Solved):
+                tasks.forget()
 
 
 @cache
@@ -69,43 +79,31 @@ def pinned_corpus() -> Corpus:
     return Corpus.from_json(json.loads(file.read_text(encoding="utf-8")))
 
 
-def entry_of(case: Case) -> dict[str, Any]:
+def entry_of(case: AnyCase) -> dict[str, Any]:
     """How a case adapts its family, as data."""
-    return {
-        "meta_policy": case.phi.tolist(),
-        "algorithm": case.algorithm.name,
-        "lambda": str(case.lam),
-        "steps": case.steps,
-    }
+    return {**setting_mapping(case), **adaptation_mapping(case)}
 
 
-def mapping_of(case: Case) -> dict[str, Any]:
+def mapping_of(case: AnyCase) -> dict[str, Any]:
     """A whole case as data; what is only there to be read by people is left out."""
-    family = {key: listed(value) for key, value in to_mapping(case.family).items() if key not in ("name", "labels")}
+    family = {key: value for key, value in family_mapping(case).items() if key not in ("name", "labels")}
     return {"family": family, **entry_of(case)}
 
 
-def case_of(mapping: Any, name: str) -> Case:
+def case_of(mapping: Any, name: str) -> AnyCase:
     """What :func:`mapping_of` has written.
 
     Raises:
         InvalidFile: anything else.
     """
     match mapping:
-        case {"family": dict(family), "meta_policy": _, "algorithm": str(), "lambda": str(), "steps": int()}:
+        case {"family": dict(), "meta_policy": _, "algorithm": str(), "lambda": str(), "steps": int()}:
             try:
-                return _case(Solved(from_mapping(family, name=name)), mapping, name)
+                return case_from_mapping({**mapping, "origin": _origin(name)}, name=name)
             except BomrlError as error:
                 raise InvalidFile(f"case '{name}': {error}") from None
     raise InvalidFile(f"case '{name}' is not a case: a key is missing or holds something else")
 
 
-def _case(solved: Solved, entry: dict[str, Any], name: str) -> Case:
-    return Case.new(
-        solved,
-        entry["meta_policy"],
-        entry["algorithm"],
-        entry["lambda"],
-        steps=entry["steps"],
-        origin=name.partition("; ")[0],
-    )
+def _origin(name: str) -> str:
+    return name.partition("; ")[0]

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.regress.corpus import Corpus, case_of, mapping_of
-from bomrl_theory.theory.case import AnyCase, Case
-from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.case import AnyCase
+from bomrl_theory.theory.theorem import Theorem, made
 from bomrl_theory.verify.run import TheoremResult
 from bomrl_theory.verify.verdict import Outcome, Verdict
 from bomrl_theory.verify.work import CASES_IN_A_JOB, Job, Workers, judged_here
@@ -57,19 +56,8 @@ def own_cases(theorem: Theorem) -> dict[str, AnyCase]:
     Raises:
         InvalidTheorem: one of them cannot be made.
     """
-    makers = {"witness": theorem.witness}
-    makers |= {f"probe {number}": make for number, make in enumerate(theorem.probes)}
-    makers |= {f"where '{a.name}' fails": a.broken for a in theorem.assumptions if a.broken is not None}
-    return {name: _made(make, f"{theorem.id}, {name}") for name, make in makers.items()}
-
-
-def _made(make: Callable[[], AnyCase], where: str) -> AnyCase:
-    try:
-        return make()
-    except BomrlError as error:
-        raise InvalidTheorem(f"{where}: {error}") from None
-    except Exception as error:  # whatever the user's code raises
-        raise InvalidTheorem(f"{where}: {type(error).__name__}: {error}") from error
+    broken = {f"where '{a.name}' fails": a.broken for a in theorem.assumptions if a.broken is not None}
+    return theorem.known_cases() | {name: made(make, f"{theorem.id}, {name}") for name, make in broken.items()}
 
 
 def judged(
@@ -94,7 +82,7 @@ def judged(
     def work() -> Iterator[Job]:
         for place, result in enumerate(found):
             own = own_cases(result.theorem)
-            result.own = {name: mapping_of(case) for name, case in own.items() if isinstance(case, Case)}
+            result.own = {name: mapping_of(case) for name, case in own.items()}
             former = {
                 name + FORMER: case_of(mapping, name + FORMER)
                 for name, mapping in kept.get(result.theorem.name, {}).items()
@@ -105,7 +93,7 @@ def judged(
                 if result.theorem.covers(case):
                     names.append(name)
                     yield Job([case], [[place]])
-        for _, cases in groupby(corpus.cases(), key=lambda pair: pair[1].solved):
+        for _, cases in groupby(corpus.cases(), key=lambda pair: pair[1].shared):
             for unit in _pieces(list(cases)):
                 names.extend(name for name, _ in unit)
                 covering = [[p for p, theorem in enumerate(theorems) if theorem.covers(case)] for _, case in unit]
@@ -120,7 +108,7 @@ def judged(
     return found
 
 
-def _pieces(cases: list[tuple[str, Case]]) -> Iterator[list[tuple[str, Case]]]:
+def _pieces(cases: list[tuple[str, AnyCase]]) -> Iterator[list[tuple[str, AnyCase]]]:
     for start in range(0, len(cases), CASES_IN_A_JOB):
         yield cases[start : start + CASES_IN_A_JOB]
 

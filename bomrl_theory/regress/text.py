@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bomrl_theory.regress.compare import Comparison
-from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.verify.readable import exact_lines
 from bomrl_theory.verify.verdict import Verdict
 
@@ -28,7 +28,7 @@ def lines_of(comparison: Comparison, replay: str | None = None) -> Iterator[str]
         yield f"  {replay}"
 
 
-def counterexample_lines(case: Case, verdict: Verdict) -> Iterator[str]:
+def counterexample_lines(case: AnyCase, verdict: Verdict) -> Iterator[str]:
     """Both sides, the margin, and the case in exact numbers."""
     where = "" if verdict.task is None else f", task {verdict.task}"
     yield f"smallest counterexample{where}: {case.describe()}"

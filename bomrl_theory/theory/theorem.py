@@ -12,7 +12,7 @@ import sympy as sp
 
 from bomrl_theory.adapt.adapt import ADAPTING as ADAPTING
 from bomrl_theory.adapt.adapt import algorithms as known_algorithms
-from bomrl_theory.errors import InvalidTheorem
+from bomrl_theory.errors import BomrlError, InvalidTheorem
 from bomrl_theory.theory.case import AnyCase, Setting
 from bomrl_theory.theory.constants import Constant, gap, gap_phi, w
 from bomrl_theory.theory.draws import Draw
@@ -198,6 +198,15 @@ class Theorem:
             return False
         return self.steps is None or case.algorithm.name == "none" or case.steps == self.steps
 
+    def known_cases(self) -> dict[str, AnyCase]:
+        """The witness and the probes, by name.
+
+        Raises:
+            InvalidTheorem: one of them cannot be made, whatever its author's code raises.
+        """
+        makers = {"witness": self.witness} | {f"probe {number}": make for number, make in enumerate(self.probes)}
+        return {name: made(make, f"{self.id}, {name}") for name, make in makers.items()}
+
     def averaged(self) -> Theorem:
         """The claim about the expectation over tasks that follows from a claim about every task."""
         if self.scope == "family":
@@ -225,6 +234,23 @@ class Theorem:
     def scaled(self, factor: Any) -> Theorem:
         """The same claim with ``factor``, exact, times the bound: for mutation tests and tightness."""
         return replace(self, bound=sp.Rational(*Fraction(factor).as_integer_ratio()) * self.bound)
+
+
+def made(make: Callable[[], AnyCase], where: str) -> AnyCase:
+    """The case that a theorem's author describes.
+
+    Raises:
+        InvalidTheorem: it cannot be made; the message says where.
+    """
+    try:
+        case = make()
+    except BomrlError as error:
+        raise InvalidTheorem(f"{where}: {error}") from None
+    except Exception as error:  # whatever the author's code raises
+        raise InvalidTheorem(f"{where}: {type(error).__name__}: {error}") from error
+    if not isinstance(case, AnyCase):
+        raise InvalidTheorem(f"{where}: a {type(case).__name__} where Case.new(...) is expected")
+    return case
 
 
 def by_topic(theorems: Iterable[Theorem]) -> dict[str, list[Theorem]]:

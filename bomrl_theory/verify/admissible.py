@@ -83,7 +83,7 @@ def admissible(theorem: Theorem, corpus: Iterable[AnyCase], features: Sequence[E
     if theorem.relation != "<=":
         raise InvalidTheorem(f"{theorem.id} is an identity; constants are optimised for inequalities")
     parts = tuple(features) or terms(sp.sympify(theorem.bound))
-    known = [make() for make in (theorem.witness, *theorem.probes)]
+    known = theorem.known_cases().values()
     cases = [case for case in (*known, *corpus) if theorem.covers(case) and _in_scope(theorem, case)]
     rows = [row for case in cases for row in _rows(theorem, parts, case)]
     if not rows:

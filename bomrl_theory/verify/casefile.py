@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
+from bomrl_theory.exact.solved import Solved
 from bomrl_theory.linear_quadratic import files as quadratic
+from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
@@ -24,6 +26,7 @@ from bomrl_theory.verify.verdict import Verdict
 
 SCHEMA = "bomrl-case-1"
 KEYS = ("schema", "theorem", "family", "meta_policy", "algorithm", "lambda", "steps")
+LARGEST_STEPS = 10_000
 
 
 def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
@@ -31,10 +34,9 @@ def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "theorem": verdict.theorem,
-        **_tasks_and_policies(case),
-        "algorithm": case.algorithm.name,
-        "lambda": str(case.lam),
-        "steps": case.steps,
+        **setting_mapping(case),
+        "family": family_mapping(case),
+        **adaptation_mapping(case),
         "origin": case.origin,
         "exact": exact_mapping(case) if isinstance(case, Case) and len(exact_lines(case)) > 1 else None,
         "verdict": {
@@ -47,19 +49,29 @@ def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _tasks_and_policies(case: AnyCase) -> dict[str, Any]:
+def setting_mapping(case: AnyCase) -> dict[str, str]:
+    """The setting, named where it is not that of finite MDPs."""
+    return {} if case.setting == Case.setting else {"setting": case.setting}
+
+
+def family_mapping(case: AnyCase) -> dict[str, Any]:
+    """The tasks of a case of any setting."""
     if isinstance(case, LinearQuadraticCase):
-        return {
-            "setting": case.setting,
-            "family": quadratic.to_mapping(case.family),
-            "meta_policy": quadratic.policy_mapping(case.phi),
-            **({} if case.adapted is None else {"adapted": quadratic.policy_mapping(case.adapted)}),
-        }
+        return quadratic.to_mapping(case.family)
     assert isinstance(case, Case)
-    return {
-        "family": {key: listed(value) for key, value in to_mapping(case.family).items()},
-        "meta_policy": case.phi.tolist(),
-    }
+    return {key: listed(value) for key, value in to_mapping(case.family).items()}
+
+
+def adaptation_mapping(case: AnyCase) -> dict[str, Any]:
+    """What a case of any setting adds to its tasks: policies, algorithm, lambda, steps."""
+    if isinstance(case, LinearQuadraticCase):
+        policies = {"meta_policy": quadratic.policy_mapping(case.phi)}
+        if case.adapted is not None:
+            policies["adapted"] = quadratic.policy_mapping(case.adapted)
+    else:
+        assert isinstance(case, Case)
+        policies = {"meta_policy": case.phi.tolist()}
+    return {**policies, "algorithm": case.algorithm.name, "lambda": str(case.lam), "steps": case.steps}
 
 
 def case_from_mapping(mapping: dict[str, Any], *, name: str) -> AnyCase:
@@ -68,32 +80,46 @@ def case_from_mapping(mapping: dict[str, Any], *, name: str) -> AnyCase:
     Raises:
         BomrlError: its content breaks the schema.
     """
-    if not isinstance(mapping["family"], dict):
+    tasks = tasks_from_mapping(mapping["family"], mapping.get("setting", Case.setting), name=name)
+    return case_on(tasks, mapping, origin=str(mapping.get("origin", name)))
+
+
+def tasks_from_mapping(mapping: Any, setting: Any, *, name: str) -> Solved | LinearQuadraticFamily:
+    """What cases on one family share, of either setting.
+
+    Raises:
+        BomrlError: the content breaks the schema of the setting, or there is no such setting.
+    """
+    if not isinstance(mapping, dict):
         raise InvalidTask("key 'family' does not hold an object")
-    steps, origin = mapping["steps"], str(mapping.get("origin", name))
-    if not isinstance(steps, int) or not 0 <= steps <= 10_000:
-        raise InvalidTask(f"steps = {steps!r} is not a whole number from 0 to 10000")
-    setting = mapping.get("setting", Case.setting)
     if setting == LinearQuadraticCase.setting:
+        return quadratic.from_mapping(mapping, name=name)
+    if setting != Case.setting:
+        raise InvalidTask(f"setting is {setting!r}; it must be {Case.setting!r} or {LinearQuadraticCase.setting!r}")
+    return Solved(from_mapping(mapping, name=name))
+
+
+def case_on(tasks: Solved | LinearQuadraticFamily, mapping: dict[str, Any], *, origin: str) -> AnyCase:
+    """A case on these tasks, with what :func:`adaptation_mapping` has written.
+
+    Raises:
+        BomrlError: the content breaks the schema.
+    """
+    steps = mapping["steps"]
+    if not isinstance(steps, int) or not 0 <= steps <= LARGEST_STEPS:
+        raise InvalidTask(f"steps = {steps!r} is not a whole number from 0 to {LARGEST_STEPS}")
+    if isinstance(tasks, LinearQuadraticFamily):
         adapted = mapping.get("adapted")
         return LinearQuadraticCase.new(
-            quadratic.from_mapping(mapping["family"], name=name),
+            tasks,
             quadratic.policy_from_mapping(mapping["meta_policy"]),
             mapping["lambda"],
             steps=steps,
             adapted=None if adapted is None else quadratic.policy_from_mapping(adapted),
             origin=origin,
         )
-    if setting != Case.setting:
-        raise InvalidTask(f"setting is {setting!r}; it must be {Case.setting!r} or {LinearQuadraticCase.setting!r}")
-    return Case.new(
-        from_mapping(mapping["family"], name=name),
-        mapping["meta_policy"],
-        str(mapping["algorithm"]),
-        mapping["lambda"],
-        steps=steps,
-        origin=origin,
-    )
+    algorithm = str(mapping["algorithm"])
+    return Case.new(tasks, mapping["meta_policy"], algorithm, mapping["lambda"], steps=steps, origin=origin)
 
 
 def save_case(case: AnyCase, verdict: Verdict, directory: Path) -> Path:

@@ -163,7 +163,7 @@ def examine(theorem: Theorem, corpus: Iterable[AnyCase] = ()) -> Iterator[Findin
     Args:
         corpus: cases tried besides the theorem's witness and probes; those it does not cover are skipped.
     """
-    known = [("witness", theorem.witness()), *((f"probe {i}", make()) for i, make in enumerate(theorem.probes))]
+    known = list(theorem.known_cases().items())
     ratio = best_ratio(theorem, [case for _, case in known])
     tried = [*known, *((f"corpus {i}", case) for i, case in enumerate(corpus) if theorem.covers(case))]
     screened = [case for case in (_Screened.make(theorem, *pair) for pair in tried) if case is not None]

@@ -266,7 +266,7 @@ def dominating(theorem: Theorem, others: Sequence[Theorem]) -> tuple[list[Theore
     The witnesses of all are tried first: most pairs are told apart there, without any algebra.
     """
     rivals = [other for other in others if other.id != theorem.id and comparable(theorem, other)]
-    cases = [make() for other in (theorem, *rivals) for make in (other.witness, *other.probes)]
+    cases = [case for other in (theorem, *rivals) for case in other.known_cases().values()]
     run = Run([TheoremResult(member) for member in (theorem, *rivals)])
     for case in cases:
         run.judge(case, [result for result in run.results if result.theorem.covers(case)])

@@ -17,19 +17,22 @@ CASES_A_FAMILY = 3
 
 
 def quadratic_cases(seeds: np.random.SeedSequence, families: int) -> Iterator[LinearQuadraticCase]:
-    """Random families, each from its own stream, under one meta-policy and lambda.
-
-    On each the exact step, two to five of them, and a step on a noisy estimate of Q^phi.
-    """
+    """Random families, each from its own stream, under one meta-policy and lambda."""
     for index, stream in enumerate(seeds.spawn(families)):
         rng = np.random.default_rng(stream)
         family = random_family(rng)
-        phi, lam = random_meta_policy(family, rng), random_lambda(rng)
-        origin = f"{family.name} {index}"
-        yield LinearQuadraticCase.new(family, phi, lam, origin=origin)
-        yield LinearQuadraticCase.new(family, phi, lam, steps=int(rng.integers(2, 6)), origin=origin)
-        adapted = adapted_on_estimate(family, phi, float(lam), rng)
-        yield LinearQuadraticCase.new(family, phi, lam, adapted=adapted, origin=origin)
+        yield from cases_on(family, random_meta_policy(family, rng), rng, origin=f"{family.name} {index}")
+
+
+def cases_on(
+    family: LinearQuadraticFamily, phi: GaussianPolicy, rng: np.random.Generator, *, origin: str
+) -> Iterator[LinearQuadraticCase]:
+    """The exact step, two to five of them, and a step on a noisy estimate of Q^phi, at one random lambda."""
+    lam = random_lambda(rng)
+    yield LinearQuadraticCase.new(family, phi, lam, origin=origin)
+    yield LinearQuadraticCase.new(family, phi, lam, steps=int(rng.integers(2, 6)), origin=origin)
+    adapted = adapted_on_estimate(family, phi, float(lam), rng)
+    yield LinearQuadraticCase.new(family, phi, lam, adapted=adapted, origin=origin)
 
 
 def adapted_on_estimate(

@@ -31,7 +31,7 @@ from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
-from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.theory.theorem import Theorem, made
 from bomrl_theory.verify.verdict import Verdict, Views, judge
 
 CASES_IN_A_JOB = 12
@@ -69,7 +69,8 @@ def jobs(theorems: Sequence[Theorem], cases: Iterable[AnyCase], *, sparing: bool
         cases: cases that share a family should be next to each other.
         sparing: identities only on the first case of every algorithm under each origin.
     """
-    yield from (Job([theorem.witness()], [[place]]) for place, theorem in enumerate(theorems))
+    for place, theorem in enumerate(theorems):
+        yield Job([made(theorem.witness, f"{theorem.id}, witness")], [[place]])
     seen: set[tuple[object, str, str]] = set()
     for unit in _units(cases):
         places = []
