@@ -32,6 +32,7 @@ from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.processes import end_with_parent
 from bomrl_theory.verify.verdict import Verdict, Views, judge
 
 CASES_IN_A_JOB = 12
@@ -215,6 +216,7 @@ _theorems: list[Theorem] = []
 def _begin(names: Sequence[str]) -> None:
     # Ctrl-C reaches the whole group: the first process sums up what it has, the others just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
     _theorems[:] = [theorem_named(name) for name in names]
 
 
