@@ -11,9 +11,9 @@ from pathlib import Path
 from bomrl_theory.errors import InvalidFile
 
 try:
-    from fcntl import LOCK_EX, LOCK_NB, flock
+    import fcntl
 except ImportError:  # not on Windows, where two runs must keep off each other's files by themselves
-    flock = None
+    fcntl = None
 
 SECONDS_BETWEEN_SYNCS = 1.0
 """What is written survives a kill at once; a power cut may cost as much as this."""
@@ -26,6 +26,9 @@ class Journal:
         path: of the file.
         new: it must not exist yet; otherwise it is made or taken up.
 
+    Attributes:
+        tail: after :meth:`lines` what a kill left of a line; empty where nothing was cut.
+
     Raises:
         InvalidFile: the file exists though it should be new, is no plain file, is in use by another process, or
             cannot be written.
@@ -33,6 +36,7 @@ class Journal:
 
     def __init__(self, path: Path, *, new: bool = False):
         self.path = path
+        self.tail = b""
         self._whole = 0
         self._synced = time.monotonic()
         if not new and path.exists() and not path.is_file():  # opening a pipe would wait for ever
@@ -44,29 +48,38 @@ class Journal:
         except OSError as error:
             raise self._unwritable(error) from None
         try:
-            if flock is not None:
-                flock(self._file, LOCK_EX | LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise InvalidFile(f"{path} is in use by another run; wait until that has ended, or name another file") from None
+            raise InvalidFile(
+                f"{path} is in use by another run; wait until that has ended, or name another file"
+            ) from None
         except OSError:  # a file system without locks
             pass
 
     def lines(self) -> Iterator[bytes]:
         """Every line that was written whole, with its end; one that a kill cut counts as not written."""
         self._whole = 0
-        with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        self.tail = line
+                        return
                     self._whole += len(line)
                     yield line
+        except OSError as error:
+            raise InvalidFile(f"cannot read {self.path}: {error.strerror}") from None
 
     def cut(self) -> None:
-        """After :meth:`lines`: drop what a kill left of a line, so that the next one stands on its own."""
-        try:
-            self._file.truncate(self._whole)
-        except OSError as error:
-            raise self._unwritable(error) from None
+        """Drop the tail, so that the next line stands on its own."""
+        if self.tail:
+            self.tail = b""
+            try:
+                self._file.truncate(self._whole)
+            except OSError as error:
+                raise self._unwritable(error) from None
 
     def append(self, text: bytes) -> None:
         """Append whole lines.

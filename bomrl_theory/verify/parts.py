@@ -82,11 +82,14 @@ class Finished:
 
     def _take_up(self, run: dict[str, Any]) -> None:
         path = self._journal.path
+        foreign = InvalidFile(f"{path} is not a file of finished parts; move it away")
         try:
             entries = [json.loads(line) for line in self._journal.lines()]
             self.done = {entry["part"]: entry["result"] for entry in entries[1:]}
         except (ValueError, KeyError, TypeError):
-            raise InvalidFile(f"{path} is not a file of finished parts; move it away") from None
+            raise foreign from None
+        if not entries and not _line(run).startswith(self._journal.tail):
+            raise foreign
         if entries and entries[0] != json.loads(json.dumps(run)):
             raise InvalidFile(f"{path} holds parts of another run or version; finish that one, or move it away")
         self._journal.cut()
@@ -94,4 +97,8 @@ class Finished:
             self._append(run)
 
     def _append(self, entry: dict[str, Any]) -> None:
-        self._journal.append((json.dumps(entry) + "\n").encode())
+        self._journal.append(_line(entry))
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps(entry) + "\n").encode()
