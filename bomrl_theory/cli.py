@@ -721,8 +721,12 @@ def report(
         + ([f"--cases {cases}"] if cases is not None else [])
         + [f"--seed {seed}"]
     )
-    with _progress("writing", stages(Settings(seed=seed))) as on_stage:
-        page = write_report(run, output, seed=seed, command=command, on_stage=on_stage, changes=changes)
+    try:
+        with _progress("writing", stages(Settings(seed=seed))) as on_stage:
+            page = write_report(run, output, seed=seed, command=command, on_stage=on_stage, changes=changes)
+    except KeyboardInterrupt:
+        _tell_interrupted(context, kept, plan.count + len(chosen))
+        _exit(INTERRUPTED)
     saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
     click.echo(f"\nreport: {page}")

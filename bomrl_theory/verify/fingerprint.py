@@ -80,13 +80,13 @@ class Fingerprint:
             return "of another form"
         told = []
         if list(theorems) != self.theorem_ids:
-            told.append(_instead("theorems", list(theorems), self.theorem_ids))
+            told.append(_instead("theorem", "theorems", list(theorems), self.theorem_ids))
         told += [f"{name} claims something else" for name, claim in self.theorems if theorems.get(name, claim) != claim]
         if [tasks for _, tasks in families] != [tasks for _, tasks in self.families]:
             names, own = [name for name, _ in families], [name for name, _ in self.families]
             if names != own:
-                told.append(_instead("families", names, own))
-            else:
+                told.append(_instead("family", "families", names, own))
+            elif seed == self.seed:  # otherwise that tells it
                 pairs = zip(families, self.families, strict=True)
                 told += [f"another content of {name}" for (name, tasks), (_, mine) in pairs if tasks != mine]
         told += [f"{drawn} instead of {self.drawn}"] if drawn != self.drawn else []
@@ -101,13 +101,15 @@ class Fingerprint:
         return ", ".join(told)
 
 
-def _instead(what: str, theirs: list[str], own: list[str]) -> str:
+def _instead(one: str, several: str, theirs: list[str], own: list[str]) -> str:
     """Names that differ, or how many there are."""
 
     def named(names: list[str]) -> str:
-        return ", ".join(names) if 0 < len(names) <= SHOWN else str(len(names))
+        if not 0 < len(names) <= SHOWN:
+            return f"{len(names)} {several}"
+        return f"{one if len(names) == 1 else several} {', '.join(names)}"
 
-    return f"{what} {named(theirs)} instead of {named(own)}" if named(theirs) != named(own) else f"other {what}"
+    return f"{named(theirs)} instead of {named(own)}" if named(theirs) != named(own) else f"other {several}"
 
 
 def _code_of(theorems: Iterable[Theorem]) -> str:
