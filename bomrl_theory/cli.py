@@ -661,8 +661,8 @@ def adapt(
     epilog="""bomrl report
 bomrl report -o my_report --seed 3 --cases 500
 bomrl report -o quick --family frozen-lake-low
-bomrl report --record long.jsonl
-bomrl report --record long.jsonl --resume
+bomrl report --record report.jsonl
+bomrl report --record report.jsonl --resume
 bomrl report --baseline my_baselines""",
 )
 @click.option(
