@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.check import CheckResult
     from bomrl_theory.verify.evaluate import EvaluationReport
     from bomrl_theory.verify.order import Relation
+    from bomrl_theory.verify.record import Record
     from bomrl_theory.verify.run import OnVerdicts, Plan, Run
     from bomrl_theory.verify.search import Found, Progress
     from bomrl_theory.verify.unseen import UnseenReport
@@ -132,6 +133,15 @@ counterexamples_option = click.option(
     show_default=True,
     help="Where to save the smallest counterexample of each violated theorem.",
 )
+record_option = click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.jsonl",
+    help="Keep every decided case in a new file, so that a run that was interrupted or killed can go on.",
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with the run in --record, which was the same; the result is the same, too."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 
 
@@ -144,6 +154,8 @@ bomrl verify --family frozen-lake-high:size=6,slip=0.1 --json
 bomrl verify --family gymnasium:CliffWalking-v1
 bomrl verify my_bound.py
 bomrl verify --cases 50 --certificates run.jsonl
+bomrl verify --cases 1000 --record long.jsonl
+bomrl verify --cases 1000 --record long.jsonl --resume
 bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
 )
 @click.argument("theorems", nargs=-1, metavar="[THEOREM|FILE.py]...")
@@ -164,7 +176,11 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
     help="Write every verdict with its exact data to a new file, for bomrl check.",
 )
 @workers_option
+@record_option
+@resume_option
+@click.pass_context
 def verify(
+    context: click.Context,
     theorems: tuple[str, ...],
     families: tuple[str, ...],
     cases: int | None,
@@ -174,28 +190,42 @@ def verify(
     replay: Path | None,
     certificates: Path | None,
     workers: int | None,
+    record: Path | None,
+    resume: bool,
 ) -> None:
     """Decide theorems on task families and random cases.
 
     Without THEOREM all registered ones; without --family Frozen Lake in both settings, two Gymnasium
     environments and random families.
+
+    A run with --record may be interrupted or killed at any time; the same command with --resume goes on, with as many
+    --workers as you like, to the same result.
+
+    Exit codes: 0 all as expected (a refuted theorem: violated), 1 a counterexample, 2 usage, 3 undecided or nothing in
+    scope, 130 interrupted.
     """
     if replay is not None:
+        if record is not None or resume:
+            raise click.UsageError("--record and --resume are for runs; --replay decides one case")
         _exit(_replay(replay, theorems, as_json, certificates, seed))
     from bomrl_theory.tasks.files import check_directory
 
     check_directory(counterexamples)
     chosen = _theorems(theorems)
     plan = _plan(chosen, families, cases, seed)
-    with _certificates(certificates, seed) as on_verdicts:
-        run = _run(chosen, plan, _workers(theorems, plan, workers), on_verdicts)
+    shared = _workers(theorems, plan, workers)
+    with _record(record, chosen, plan, resume) as kept, _certificates(certificates, seed, resume) as on_verdicts:
+        run = _run(chosen, plan, shared, on_verdicts, kept)
     saved = _save_counterexamples(run, counterexamples)
     if as_json:
         _print_json(_run_json(run, plan) | {"counterexamples": {k: str(v) for k, v in saved.items()}})
     else:
         own = {theorem.id: name for name, theorem in zip(theorems, chosen, strict=False) if name.endswith(".py")}
         _print_run(run, plan, saved, own)
-    _exit(run.exit_code if run.finished else INTERRUPTED)
+    if not run.finished:
+        _tell_interrupted(context, kept, plan.count + len(chosen))
+        _exit(INTERRUPTED)
+    _exit(run.exit_code)
 
 
 @cli.command(
@@ -632,6 +662,8 @@ def adapt(
     epilog="""bomrl report
 bomrl report -o my_report --seed 3 --cases 500
 bomrl report -o quick --family frozen-lake-low
+bomrl report --record report.jsonl
+bomrl report --record report.jsonl --resume
 bomrl report --baseline my_baselines""",
 )
 @click.option(
@@ -652,15 +684,25 @@ bomrl report --baseline my_baselines""",
 @cases_option
 @seed_option
 @workers_option
+@record_option
+@resume_option
+@click.pass_context
 def report(
+    context: click.Context,
     output: Path,
     baseline: Path | None,
     families: tuple[str, ...],
     cases: int | None,
     seed: int,
     workers: int | None,
+    record: Path | None,
+    resume: bool,
 ) -> None:
-    """Verify, then write the bound-versus-empirical report (HTML, Markdown, LaTeX, PNG, PDF, CSV, JSON)."""
+    """Verify, then write the bound-versus-empirical report (HTML, Markdown, LaTeX, PNG, PDF, CSV, JSON).
+
+    With --record the verification may be interrupted or killed at any time; the same command with --resume goes on to
+    the same report.
+    """
     from bomrl_theory.report.report import check_destination, stages, write_report
 
     check_destination(output)
@@ -669,8 +711,10 @@ def report(
     chosen = _theorems(())
     plan = _plan(chosen, families, cases, seed)
     changes = _changes(baseline, workers)
-    run = _run(chosen, plan, _workers((), plan, workers))
+    with _record(record, chosen, plan, resume) as kept:
+        run = _run(chosen, plan, _workers((), plan, workers), record=kept)
     if not run.finished:
+        _tell_interrupted(context, kept, plan.count + len(chosen))
         _exit(INTERRUPTED)
     command = " ".join(
         ["bomrl report", *(f"--family '{family}'" for family in families)]
@@ -678,8 +722,12 @@ def report(
         + ([f"--cases {cases}"] if cases is not None else [])
         + [f"--seed {seed}"]
     )
-    with _progress("writing", stages(Settings(seed=seed))) as on_stage:
-        page = write_report(run, output, seed=seed, command=command, on_stage=on_stage, changes=changes)
+    try:
+        with _progress("writing", stages(Settings(seed=seed))) as on_stage:
+            page = write_report(run, output, seed=seed, command=command, on_stage=on_stage, changes=changes)
+    except KeyboardInterrupt:
+        _tell_interrupted(context, kept, plan.count + len(chosen))
+        _exit(INTERRUPTED)
     saved = json.loads((output / "report.json").read_text(encoding="utf-8"))["counterexamples"]
     _print_run(run, plan, {theorem: output / name for theorem, name in saved.items()})
     click.echo(f"\nreport: {page}")
@@ -1075,7 +1123,11 @@ def _changes(baseline: Path | None, workers: int | None) -> Changes | None:
 
 
 def _run(
-    theorems: list[Theorem], plan: Plan, workers: Workers | None = None, on_verdicts: OnVerdicts | None = None
+    theorems: list[Theorem],
+    plan: Plan,
+    workers: Workers | None = None,
+    on_verdicts: OnVerdicts | None = None,
+    record: Record | None = None,
 ) -> Run:
     from bomrl_theory.verify.run import ignore, verify
 
@@ -1087,11 +1139,35 @@ def _run(
             on_verdicts=on_verdicts or ignore,
             sparing=True,
             workers=workers,
+            record=record,
         )
 
 
 @contextmanager
-def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
+def _record(path: Path | None, theorems: list[Theorem], plan: Plan, resume: bool) -> Iterator[Record | None]:
+    """What keeps the decided cases; without a path nothing does."""
+    if path is None:
+        if resume:
+            raise click.UsageError("--resume goes on with what --record FILE.jsonl has kept; give both")
+        yield None
+        return
+    from bomrl_theory.verify.record import Record
+
+    with Record(path, plan.fingerprint(theorems), resume=resume) as record:
+        yield record
+
+
+def _tell_interrupted(context: click.Context, record: Record | None, total: int) -> None:
+    """How a run that was interrupted goes on."""
+    if record is None:
+        click.echo("interrupted; with --record FILE.jsonl a run can be resumed where it was", err=True)
+        return
+    click.echo(f"interrupted; {record.path} keeps {record.kept} of {total} cases; go on with:", err=True)
+    click.echo(f"  {_resume_command(context)}", err=True)
+
+
+@contextmanager
+def _certificates(path: Path | None, seed: int, resume: bool = False) -> Iterator[OnVerdicts]:
     """What to tell about verdicts so that they are written to a new file; without a path nothing is."""
     if path is None:
         from bomrl_theory.verify.run import ignore
@@ -1100,7 +1176,7 @@ def _certificates(path: Path | None, seed: int) -> Iterator[OnVerdicts]:
         return
     from bomrl_theory.verify.certificate import CertificateWriter
 
-    with CertificateWriter(path, seed=seed) as writer:
+    with CertificateWriter(path, seed=seed, resume=resume) as writer:
         yield writer.write
     if writer.left_out:
         click.echo(f"{path}: without {writer.left_out} verdicts on cases that are no finite MDPs", err=True)
@@ -1683,17 +1759,20 @@ def _start(solved: Solved, name: str | None, seed: int) -> Array | None:
 
 def _resume_command(context: click.Context) -> str:
     """The command as it was given, with ``--resume``."""
-    given = []
+    arguments: list[str] = []
+    options: list[str] = []
     for parameter in context.command.params:
         value = context.params[parameter.name or ""]
         source = context.get_parameter_source(parameter.name or "")
         if source is not click.core.ParameterSource.COMMANDLINE or parameter.name == "resume":
             continue
+        values = value if isinstance(value, tuple) else (value,)
         if isinstance(parameter, click.Argument):
-            given.append(str(value))
+            arguments += map(str, values)
         else:
-            given += [parameter.opts[-1]] if value is True else [parameter.opts[-1], str(value)]
-    return shlex.join(["bomrl", "train", *given, "--resume"])
+            name = parameter.opts[-1]
+            options += [name] if value is True else [text for each in values for text in (name, str(each))]
+    return shlex.join(["bomrl", str(context.info_name), *arguments, *options, "--resume"])
 
 
 def _can_draw() -> bool:

@@ -20,9 +20,9 @@ from helpers import Bomrl, drawn
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta import resumable
-from bomrl_theory.meta.run_directory import CHECKPOINT, ITERATES, LOG, POLICY, RunDirectory, family_hash
+from bomrl_theory.meta.run_directory import CHECKPOINT, ITERATES, LOG, POLICY, RunDirectory
 from bomrl_theory.meta.train import COLUMNS, Config, Record, Trainer, train
-from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.family import TaskFamily, family_hash
 
 FAMILY = "garnet:states=4,actions=2,tasks=3"
 SHORT = ("train", FAMILY, "--lambda", "1/2", "--iterations", "12", "-o", "run")

@@ -23,20 +23,12 @@ from bomrl_theory.meta.resumable import LOG as LOG
 from bomrl_theory.meta.resumable import ResumableRun
 from bomrl_theory.meta.train import Record, State, Trainer, Training
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.family import family_hash
 from bomrl_theory.tasks.files import replacing
 
 ITERATES, POLICY = "iterates.f64", "meta_policy.npy"
 MEMORY = "memory."
 """Before the names of the rule's arrays."""
-
-
-def family_hash(family: TaskFamily) -> str:
-    """SHA-256 of everything that decides the family's tasks."""
-    digest = hashlib.sha256(f"{family.P.shape} {family.gamma}".encode())
-    for array in (family.P, family.r, family.rho, family.weights):
-        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-    return digest.hexdigest()
 
 
 class RunDirectory(ResumableRun[State, Record]):

@@ -17,6 +17,8 @@ from bomrl_theory.numbers.enclosures import Enclosures as Enclosures
 from bomrl_theory.numbers.enclosures import discounted_error as discounted_error
 from bomrl_theory.numbers.flint import Balls as Balls
 from bomrl_theory.numbers.flint import Rationals as Rationals
+from bomrl_theory.numbers.flint import exact_ball as exact_ball
+from bomrl_theory.numbers.flint import exact_parts as exact_parts
 from bomrl_theory.numbers.flint import rational as rational
 from bomrl_theory.numbers.floats import FLOATS as FLOATS
 from bomrl_theory.numbers.floats import Floats as Floats

@@ -70,15 +70,15 @@ Dyadic = tuple[int, int]
 """``m 2^e``, m odd or zero."""
 
 
-def _parts(x: arb) -> tuple[Any, tuple[Any, ...]]:
-    """What pickle needs: mid-point and radius, exactly; python-flint cannot pickle balls by itself."""
+def exact_parts(x: arb) -> tuple[Dyadic, Dyadic] | None:
+    """Mid-point and radius of a ball, exactly; None where it is not finite."""
     if not x.is_finite():
-        return arb, (float(x.mid()), float("inf"))
-    mid, rad = (tuple(map(int, part.man_exp())) for part in (x.mid(), x.rad()))
-    return _ball, (mid, rad)
+        return None
+    (mid, exponent), (rad, rad_exponent) = x.mid().man_exp(), x.rad().man_exp()
+    return (int(mid), int(exponent)), (int(rad), int(rad_exponent))
 
 
-def _ball(mid: Dyadic, rad: Dyadic) -> arb:
+def exact_ball(mid: Dyadic, rad: Dyadic) -> arb:
     """The ball with exactly these parts, whatever the working precision is.
 
     A number that is given as a radius is made larger by one unit in its last place, so it is given one unit too small.
@@ -95,7 +95,13 @@ def _ball(mid: Dyadic, rad: Dyadic) -> arb:
     return arb(mid, arb(((mantissa << shift) - 1, exponent - shift)))
 
 
-copyreg.pickle(arb, _parts)
+def _pickled(x: arb) -> tuple[Any, tuple[Any, ...]]:
+    """python-flint cannot pickle balls by itself."""
+    parts = exact_parts(x)
+    return (arb, (float(x.mid()), float("inf"))) if parts is None else (exact_ball, parts)
+
+
+copyreg.pickle(arb, _pickled)
 
 
 def rational(value: float | int | Fraction) -> fmpq:

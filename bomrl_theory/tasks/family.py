@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -164,3 +165,11 @@ class TaskFamily:
             "weights": "equal" if np.ptp(self.weights) == 0 else f"{self.weights.min():g} .. {self.weights.max():g}",
         }
         return listing(self.name, entries)
+
+
+def family_hash(family: TaskFamily) -> str:
+    """SHA-256 of everything that decides the family's tasks."""
+    digest = hashlib.sha256(f"{family.P.shape} {family.gamma}".encode())
+    for array in (family.P, family.r, family.rho, family.weights):
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -13,6 +13,7 @@ import json
 import math
 import platform
 import re
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
@@ -31,6 +32,7 @@ from bomrl_theory.numbers import Array, Enclosure
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.expression import AXES, Expr, Largest, name_of, quantities
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.journal import Journal
 from bomrl_theory.verify.verdict import Verdict
 
 SCHEMA = "bomrl-certificate-1"
@@ -41,27 +43,25 @@ Line = dict[str, Any]
 
 
 class CertificateWriter:
-    """Appends certificates to a new file; every line is complete as soon as it is written.
+    """Appends certificates to a file; every line is complete as soon as it is written.
 
     Args:
-        path: must not exist.
+        path: must not exist, unless ``resume``.
         seed: of the run, recorded with every verdict.
+        resume: the file may hold what the same run wrote before it ended early; the same lines are not written again.
 
     Raises:
         InvalidFile: the file exists, or the place cannot be written.
     """
 
-    def __init__(self, path: Path, *, seed: int):
+    def __init__(self, path: Path, *, seed: int, resume: bool = False):
         self.path, self.seed = path, seed
         self.left_out = 0
         self._written: set[str] = set()
         self._shared: tuple[Case, Line, Line] | None = None
-        try:
-            self._file = path.open("x", encoding="utf-8")
-        except FileExistsError:
-            raise InvalidFile(f"{path} exists already; move it away, or give another name") from None
-        except OSError as error:
-            raise InvalidFile(f"cannot write {path}: {error.strerror}; choose a writable place") from None
+        self._journal = Journal(path, new=not resume)
+        self._held = self._journal.lines()
+        self._read = 0
 
     def write(self, theorem: Theorem, case: AnyCase, verdicts: Sequence[Verdict]) -> None:
         """Append the verdicts, and before them the lines that they refer to and that are not there yet.
@@ -69,7 +69,8 @@ class CertificateWriter:
         The format is for finite MDPs; verdicts on other cases are only counted, in ``left_out``.
 
         Raises:
-            InvalidFile: the disk is full, or the file has become unwritable.
+            InvalidFile: the disk is full, the file has become unwritable, or it holds something else than what the run
+                that is resumed has written.
         """
         if not isinstance(case, Case):
             self.left_out += len(verdicts)
@@ -82,17 +83,26 @@ class CertificateWriter:
         lines = [line for line in (claim, family, shared) if line["sha256"] not in self._written]
         self._written.update(line["sha256"] for line in lines)
         lines += [_verdict_line(claim, shared, verdict, self.seed) for verdict in verdicts]
-        try:
-            self._file.write("".join(_text(line) for line in lines))
-            self._file.flush()
-        except OSError as error:
-            raise InvalidFile(f"cannot write {self.path}: {error.strerror}") from None
+        texts = deque(_text(line).encode() for line in lines)
+        while texts and (held := next(self._held, None)) is not None:
+            self._read += 1
+            if held != texts.popleft():
+                raise self._foreign()
+        if texts:
+            if not texts[0].startswith(self._journal.tail):
+                raise self._foreign()
+            self._journal.cut()
+            self._journal.append(b"".join(texts))
+
+    def _foreign(self) -> InvalidFile:
+        place = f"{self.path}, line {self._read + bool(self._journal.tail)}"
+        return InvalidFile(f"{place} is none of the run that is resumed; move the file away")
 
     def __enter__(self) -> CertificateWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        self._journal.close()
 
 
 def certificate(theorem: Theorem, case: Case, verdict: Verdict, *, seed: int) -> Line:
@@ -179,7 +189,7 @@ def _verdict_line(claim: Line, case: Line, verdict: Verdict, seed: int) -> Line:
         "tier": _tier(verdict.numbers),
         "precision": _precision(verdict.numbers),
         "certified": verdict.certified,
-        "versions": _versions(),
+        "versions": versions(),
         "seed": seed,
     }
 
@@ -279,7 +289,8 @@ def _precision(numbers: str) -> int:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the package and of what its exact numbers come from."""
     try:
         own = metadata.version("bomrl-theory")
     except metadata.PackageNotFoundError:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from bomrl_theory.errors import InvalidFile, LostWorker
+from bomrl_theory.verify.journal import Journal
+from bomrl_theory.verify.processes import end_with_parent
 
 
 def run_parts(
@@ -41,10 +41,8 @@ def run_parts(
         InvalidFile: the file belongs to another run, or cannot be written.
         LostWorker: a process ended by itself; what was finished is kept.
     """
-    finished = Finished(file, run)
-    missing = [part for part in parts if part not in finished.done]
-    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
-        jobs = {pool.submit(work, part): part for part in missing}
+    with closing(Finished(file, run)) as finished, ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
+        jobs = {pool.submit(work, part): part for part in parts if part not in finished.done}
         for job in track(as_completed(jobs), description, total=len(jobs), console=Console(stderr=True)):
             try:
                 finished.add(jobs[job], job.result())
@@ -65,46 +63,42 @@ class Finished:
     """
 
     def __init__(self, path: Path, run: dict[str, Any]):
-        self.path = path
         self.done: dict[str, Any] = {}
-        whole = 0
-        if path.exists():
-            # A line cut by the kill counts as not written.
-            lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-            whole = sum(map(len, lines))
-            try:
-                entries = [json.loads(line) for line in lines]
-                self.done = {entry["part"]: entry["result"] for entry in entries[1:]}
-            except (ValueError, KeyError, TypeError):
-                raise InvalidFile(f"{path} is not a file of finished parts; move it away") from None
-            if entries and entries[0] != json.loads(json.dumps(run)):
-                raise InvalidFile(f"{path} holds parts of another run or version; finish that one, or move it away")
-            os.truncate(path, whole)
-        if not whole:
-            self._append(run)
+        self._journal = Journal(path)
+        try:
+            self._take_up(run)
+        except InvalidFile:
+            self._journal.close()
+            raise
 
     def add(self, part: str, result: Any) -> None:
         """Keep a finished part."""
         self._append({"part": part, "result": result})
         self.done[part] = json.loads(json.dumps(result))
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def close(self) -> None:
+        """Let others use the file."""
+        self._journal.close()
+
+    def _take_up(self, run: dict[str, Any]) -> None:
+        path = self._journal.path
+        foreign = InvalidFile(f"{path} is not a file of finished parts; move it away")
         try:
-            with self.path.open("ab") as file:
-                file.write((json.dumps(entry) + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise InvalidFile(f"cannot write {self.path}: {error.strerror}; choose a writable place") from None
+            entries = [json.loads(line) for line in self._journal.lines()]
+            self.done = {entry["part"]: entry["result"] for entry in entries[1:]}
+        except (ValueError, KeyError, TypeError):
+            raise foreign from None
+        if not entries and not _line(run).startswith(self._journal.tail):
+            raise foreign
+        if entries and entries[0] != json.loads(json.dumps(run)):
+            raise InvalidFile(f"{path} holds parts of another run or version; finish that one, or move it away")
+        self._journal.cut()
+        if not entries:
+            self._append(run)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._journal.append(_line(entry))
 
 
-def end_with_parent() -> None:
-    """In a worker process: a killed run must leave no worker behind."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _line(entry: dict[str, Any]) -> bytes:
+    return (json.dumps(entry) + "\n").encode()

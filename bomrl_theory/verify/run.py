@@ -22,10 +22,12 @@ from bomrl_theory.theory.case import AnyCase, Case, Setting
 from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 from bomrl_theory.theory.theorem import ADAPTING, Theorem
 from bomrl_theory.verify.counterexample import smallest_counterexample
+from bomrl_theory.verify.fingerprint import Fingerprint
 from bomrl_theory.verify.quadratic_cases import CASES_A_FAMILY, quadratic_cases
 from bomrl_theory.verify.random_cases import random_cases
+from bomrl_theory.verify.record import Record
 from bomrl_theory.verify.verdict import Grade, Outcome, Verdict, tightest
-from bomrl_theory.verify.work import Found, Job, Workers, jobs, judged, judged_here
+from bomrl_theory.verify.work import Found, Job, Workers, ignore_found, jobs, judged, judged_here
 
 DEFAULT_FAMILIES = (
     "frozen-lake-high",
@@ -242,6 +244,17 @@ class Plan:
         specs = self.families or DEFAULT_FAMILIES
         return [Solved(family_named(spec, np.random.default_rng(seeds))) for spec in specs]
 
+    def fingerprint(self, theorems: Sequence[Theorem]) -> Fingerprint:
+        """What the verdicts of these theorems in this run depend on.
+
+        Raises:
+            BomrlError: as :attr:`named`.
+        """
+        names = self.families or DEFAULT_FAMILIES
+        families = [(name, solved.family) for name, solved in zip(names, self.named, strict=True)]
+        drawn = f"{self.drawn} meta-policies a family" if self.families else f"{self.drawn} random families"
+        return Fingerprint.of(theorems, families, drawn, self.seed)
+
     @property
     def count(self) -> int:
         """How many cases :meth:`generate` yields."""
@@ -292,6 +305,7 @@ def verify(
     on_verdicts: OnVerdicts = ignore,
     sparing: bool = False,
     workers: Workers | None = None,
+    record: Record | None = None,
 ) -> Run:
     """Judge every theorem on every case it covers; its own witness is always among them.
 
@@ -304,12 +318,19 @@ def verify(
         on_verdicts: called with the verdicts on it before that.
         sparing: judge identities, which only exact rationals decide, once for each algorithm under each origin.
         workers: processes that share the work; the result is the same.
+        record: keeps what is decided; what it holds already is not judged again, and the result is the same.
+
+    Raises:
+        InvalidFile: the record cannot be written, is damaged, or holds something about other cases.
     """
     run = Run([TheoremResult(theorem) for theorem in theorems])
     work: Iterable[Job] = jobs(theorems, cases, sparing=sparing)
+    if record is not None:
+        work = record.recalled(work)
+    on_found = ignore_found if record is None else record.keep
     try:
         with workers or nullcontext():
-            found = judged_here(theorems, work) if workers is None else workers.judged(work)
+            found = judged_here(theorems, work, on_found) if workers is None else workers.judged(work, on_found)
             for number, (case, places, verdicts) in enumerate(found):
                 run.enter(case, [run.results[place] for place in places], verdicts, on_verdicts)
                 if number >= len(theorems):  # after the witnesses

@@ -10,10 +10,10 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from multiprocessing import get_context
@@ -32,6 +32,7 @@ from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem, made
+from bomrl_theory.verify.processes import end_with_parent
 from bomrl_theory.verify.verdict import Verdict, Views, judge
 
 CASES_IN_A_JOB = 12
@@ -42,12 +43,32 @@ Found = Sequence[tuple[list[Verdict], float]]
 """For each theorem that was judged on a case its verdicts, and the seconds that they took."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """Cases on one family, and for each the places of the theorems that are judged on it."""
+    """Cases on one family, and for each the places of the theorems that are judged on it.
+
+    Attributes:
+        first: number of its first case in the run.
+        known: what was found already about some of the cases, by index.
+    """
 
     cases: list[AnyCase]
     places: list[list[int]]
+    first: int = 0
+    known: Mapping[int, Found] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[int]:
+        """Indices of the cases that are still to be judged."""
+        return [index for index in range(len(self.cases)) if index not in self.known]
+
+
+OnFound = Callable[[Job, int, Found], None]
+"""Told what was found about a job's case, by index, as soon as it is known and not again if it was known before."""
+
+
+def ignore_found(job: Job, index: int, found: Found) -> None:
+    """Nobody wants to be told."""
 
 
 def judged(theorems: Iterable[Theorem], case: AnyCase, *, precise: bool = False) -> Found:
@@ -70,7 +91,8 @@ def jobs(theorems: Sequence[Theorem], cases: Iterable[AnyCase], *, sparing: bool
         sparing: identities only on the first case of every algorithm under each origin.
     """
     for place, theorem in enumerate(theorems):
-        yield Job([made(theorem.witness, f"{theorem.id}, witness")], [[place]])
+        yield Job([made(theorem.witness, f"{theorem.id}, witness")], [[place]], place)
+    first = len(theorems)
     seen: set[tuple[object, str, str]] = set()
     for unit in _units(cases):
         places = []
@@ -80,7 +102,8 @@ def jobs(theorems: Sequence[Theorem], cases: Iterable[AnyCase], *, sparing: bool
             seen.add(key)
             covering = (place for place, theorem in enumerate(theorems) if theorem.covers(case))
             places.append([place for place in covering if not (again and theorems[place].relation == "==")])
-        yield Job(unit, places)
+        yield Job(unit, places, first)
+        first += len(unit)
 
 
 def _units(cases: Iterable[AnyCase]) -> Iterator[list[AnyCase]]:
@@ -95,11 +118,17 @@ def _units(cases: Iterable[AnyCase]) -> Iterator[list[AnyCase]]:
         yield unit
 
 
-def judged_here(theorems: Sequence[Theorem], work: Iterable[Job]) -> Iterator[tuple[AnyCase, list[int], Found]]:
+def judged_here(
+    theorems: Sequence[Theorem], work: Iterable[Job], on_found: OnFound = ignore_found
+) -> Iterator[tuple[AnyCase, list[int], Found]]:
     """Case by case, in this process."""
     for job in work:
-        for case, places in zip(job.cases, job.places, strict=True):
-            yield case, places, judged([theorems[place] for place in places], case)
+        for index, (case, places) in enumerate(zip(job.cases, job.places, strict=True)):
+            found = job.known.get(index)
+            if found is None:
+                found = judged([theorems[place] for place in places], case)
+                on_found(job, index, found)
+            yield case, places, found
 
 
 def usable_processors() -> int:
@@ -136,26 +165,42 @@ class Workers:
         self._pool.shutdown(wait=kind is None, cancel_futures=True)
         self._pool = None
 
-    def judged(self, work: Iterable[Job]) -> Iterator[tuple[AnyCase, list[int], Found]]:
-        """As :func:`judged_here`, in the same order.
+    def judged(
+        self, work: Iterable[Job], on_found: OnFound = ignore_found
+    ) -> Iterator[tuple[AnyCase, list[int], Found]]:
+        """As :func:`judged_here`, in the same order; ``on_found`` is told in the order in which jobs end.
 
         Raises:
             LostWorker: a process ended by itself.
         """
         assert self._pool is not None, "use it as a context manager"
         work = iter(work)
-        waiting: deque[tuple[Job, Future[list[Found]]]] = deque()
+        waiting: deque[Job] = deque()
+        running: dict[Future[list[Found]], Job] = {}
+        ended: dict[Job, dict[int, Found]] = {}
         while True:
             try:
                 for job in islice(work, self.count * JOBS_AHEAD - len(waiting)):
-                    waiting.append((job, self._pool.submit(_judged_job, _message(job))))
+                    waiting.append(job)
+                    if job.missing:
+                        running[self._pool.submit(_judged_job, _message(job))] = job
+                    else:
+                        ended[job] = dict(job.known)
                 if not waiting:
                     return
-                job, future = waiting.popleft()
-                found = future.result()
+                while waiting[0] not in ended:
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        job = running.pop(future)
+                        found = dict(zip(job.missing, future.result(), strict=True))
+                        ended[job] = {**job.known, **found}
+                        for index in found:
+                            on_found(job, index, found[index])
             except BrokenProcessPool as error:
                 raise LostWorker from error
-            yield from zip(job.cases, job.places, found, strict=True)
+            job = waiting.popleft()
+            results = ended.pop(job)
+            for index, (case, places) in enumerate(zip(job.cases, job.places, strict=True)):
+                yield case, places, results[index]
 
 
 # --- what crosses between processes ---------------------------------------------------------------
@@ -195,17 +240,20 @@ class _Message:
 
 
 def _message(job: Job) -> _Message | _QuadraticMessage:
-    quadratic = [case for case in job.cases if isinstance(case, LinearQuadraticCase)]
+    """What is still to be judged."""
+    cases = [job.cases[index] for index in job.missing]
+    places = [job.places[index] for index in job.missing]
+    quadratic = [case for case in cases if isinstance(case, LinearQuadraticCase)]
     if quadratic:
         fields = [(x.family, x.phi, x.algorithm.name, x.lam, x.steps, x.adapted, x.origin) for x in quadratic]
-        return _QuadraticMessage(fields, job.places)
-    tabular = [case for case in job.cases if isinstance(case, Case)]
+        return _QuadraticMessage(fields, places)
+    tabular = [case for case in cases if isinstance(case, Case)]
     solved = tabular[0].solved
     return _Message(
         solved.family,
         vars(solved).get("optimum"),  # only if it is known already
         [(case.phi, case.algorithm.name, case.lam, case.steps, case.origin) for case in tabular],
-        job.places,
+        places,
     )
 
 
@@ -216,6 +264,7 @@ _theorems: list[Theorem] = []
 def _begin(names: Sequence[str]) -> None:
     # Ctrl-C reaches the whole group: the first process sums up what it has, the others just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
     _theorems[:] = [theorem_named(name) for name in names]
 
 
