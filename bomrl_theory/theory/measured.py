@@ -9,9 +9,11 @@ from typing import Any
 
 from jaxtyping import Int, Shaped
 
+from bomrl_theory.adapt.parts import penalty_in_parts
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import Array, Numbers, Numeric
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Case
 
 
@@ -121,6 +123,8 @@ class Measured(View):
     @cached_property
     def penalty(self) -> Shaped[Numeric, "T S"]:
         """``lambda d_i(phi, pi+)``: what the algorithm charges for the change."""
+        if isinstance(self.case.family, SparseFamily):
+            return penalty_in_parts(self.case.algorithm, self.phi, self.lam, self.plus)
         return self.case.algorithm.penalty(self.phi, self.lam, self.plus)
 
     @cached_property
