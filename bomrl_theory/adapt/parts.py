@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,25 +14,26 @@ from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.numbers import Enclosure, Numeric
 
 STATES_AT_A_TIME = 50_000
-BY_STATE = ("pi", "weights", "V", "Q", "advantage", "nu", "visited")
-"""What is known of an evaluation state by state."""
 
 
-class Part:
+class Part(Evaluation):
     """Some states of an evaluation: all that an algorithm sees which adapts every state by itself."""
 
     def __init__(self, whole: Evaluation, states: slice):
-        self._whole, self._states = whole, states
-        self.model = whole.model
+        super().__init__(whole.model, whole.pi[:, states], whole.weights[:, states])
+        # A frozen dataclass: its own attributes are set like this.
+        object.__setattr__(self, "_of", lambda name: getattr(whole, name)[:, states])
 
-    def average(self, values: Numeric) -> Numeric:
-        """``<pi(s), values(s, .)>``."""
-        return self.model.numbers.dot(self.pi, values)
+    P = property(lambda self: self._refused())
+    J = property(lambda self: self._refused())
+    V = cached_property(lambda self: self._of("V"))
+    Q = cached_property(lambda self: self._of("Q"))
+    advantage = cached_property(lambda self: self._of("advantage"))
+    nu = cached_property(lambda self: self._of("nu"))
+    visited = cached_property(lambda self: self._of("visited"))
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in BY_STATE:
-            raise TooLarge("an algorithm that looks at several states at once", self._whole.V.shape[-1])
-        return getattr(self._whole, name)[:, self._states]
+    def _refused(self) -> Any:
+        raise TooLarge("an algorithm that looks at several states at once", self.model.family.states)
 
 
 def penalty_in_parts(algorithm: Algorithm, phi: Evaluation, lam: Any, pi: Evaluation) -> Shaped[Numeric, "T S"]:

@@ -155,11 +155,14 @@ class _Backups:
         self.sweeps, self.krylov = 0, 0
         self.rates: dict[Method, float] = {"sweeps": 0.0, "bicgstab": np.inf}
         """By how much the last use shrank the logarithm of a policy's residual, for each unit of work."""
+        self._failures, self._resting = 0, 0
 
     @property
     def method(self) -> Method:
-        """What follows the next policy; BiCGSTAB is tried as soon as the task is known to mix slowly."""
-        return "bicgstab" if self.slow and self.rates["bicgstab"] > self.rates["sweeps"] else "sweeps"
+        """What follows the next policy; BiCGSTAB is tried as soon as the task is known to mix slowly, and rests for
+        some policies where it failed."""
+        wanted = self.slow and not self._resting and self.rates["bicgstab"] > self.rates["sweeps"]
+        return "bicgstab" if wanted else "sweeps"
 
     @property
     def in_place(self) -> bool:
@@ -254,11 +257,14 @@ class _Backups:
         after = float(np.abs(r + ahead(moved) - moved).max())
         self.krylov += made
         if not after < before:
-            self.rates["bicgstab"] = 0.0
+            self._failures += 1
+            self._resting = 2**self._failures
             return V
         self._measured("bicgstab", before, after, KRYLOV_WORK * max(made, 1))
         return moved
 
     def _measured(self, method: Method, before: float, after: float, work: int) -> None:
+        if method == "sweeps":
+            self._resting = max(0, self._resting - 1)
         if 0 < after < np.inf and before > 0:
             self.rates[method] = float(np.log(before / after)) / work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
@@ -33,8 +34,8 @@ class Solved:
         family: the tasks.
     """
 
-    def __init__(self, family: TaskFamily):
-        self.family = family
+    def __init__(self, family: Any):
+        self.family: TaskFamily = family
         self._models: dict[Numbers, Model] = {}
         self._stars: dict[Numbers, Evaluation] = {}
         self._evaluations: dict[tuple[Numbers, bytes], Evaluation] = {}

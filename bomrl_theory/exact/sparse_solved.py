@@ -154,7 +154,7 @@ class SparseSolved(Solved):
     family: SparseFamily  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, family: SparseFamily):
-        super().__init__(family)  # pyright: ignore[reportArgumentType]
+        super().__init__(family)
         self._guesses = Guesses(family)
 
     @cached_property

@@ -141,7 +141,8 @@ class Case:
         return cls(solved, phi, algorithm_named(algorithm), exact, steps, origin or solved.family.name)
 
     @property
-    def family(self) -> TaskFamily:
+    def family(self) -> Any:
+        """A :class:`TaskFamily` or a :class:`SparseFamily`."""
         return self.solved.family
 
     @property
