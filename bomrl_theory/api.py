@@ -33,12 +33,14 @@ except ImportError:
     raise MissingExtra("pandas", "report") from None
 
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.meta.barycentre import barycentre
+from bomrl_theory.exact.sparse_solved import solved_family
+from bomrl_theory.meta.barycentre import barycentre_of
 from bomrl_theory.report import tables
 from bomrl_theory.report.table import Table
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import check_policy, uniform_policy
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.registry import registry, theorem_named
 from bomrl_theory.theory.theorem import Theorem
@@ -48,7 +50,7 @@ from bomrl_theory.verify.evaluate import evaluate_case
 POLICIES = ("barycentre", "uniform")
 
 
-def family(spec: str | Path, *, seed: int = 0) -> TaskFamily:
+def family(spec: str | Path, *, seed: int = 0) -> TaskFamily | SparseFamily:
     """Draw a family by name, or load it from a file, as ``bomrl verify --family`` does.
 
     Args:
@@ -69,14 +71,14 @@ def family(spec: str | Path, *, seed: int = 0) -> TaskFamily:
     return family_named(str(spec), np.random.default_rng(np.random.SeedSequence(seed)))
 
 
-def solve(family: TaskFamily | Solved) -> Solved:
+def solve(family: TaskFamily | SparseFamily | Solved) -> Solved:
     """The family with its exact optimum; solved once, however often it is used.
 
     Examples:
         >>> solve(TaskFamily.new([[[[1], [1]]]], [[[0, 1]]], "1/2", [1])).optimum.actions.tolist()
         [[1]]
     """
-    return family if isinstance(family, Solved) else Solved(family)
+    return family if isinstance(family, Solved) else solved_family(family)
 
 
 def theorem(name: str) -> Theorem:
@@ -109,7 +111,7 @@ def theorems() -> Table:
 
 
 def adapt(
-    family: TaskFamily | Solved,
+    family: TaskFamily | SparseFamily | Solved,
     phi: Any = "barycentre",
     *,
     algorithm: str = "kl-posterior",
@@ -140,7 +142,7 @@ def adapt(
         if phi not in POLICIES:
             raise InvalidTask(f"phi = '{phi}': name one of {', '.join(POLICIES)}, or give probabilities {list(shape)}")
         label = f", {phi}" if phi == "barycentre" else ", uniform policy"
-        phi = barycentre(solved.family, solved.optimum) if phi == "barycentre" else uniform_policy(*shape)
+        phi = barycentre_of(solved) if phi == "barycentre" else uniform_policy(*shape)
     else:
         phi, label = check_policy(phi, *shape), ""
     return Case.new(solved, phi, algorithm, lam, steps=steps, origin=solved.family.name + label)
@@ -186,7 +188,7 @@ def bounds(case: Case) -> Table:
 
 def verify(
     theorems: str | Theorem | Iterable[str | Theorem],
-    on: TaskFamily | Solved | AnyCase | str | Iterable[AnyCase] | None = None,
+    on: TaskFamily | SparseFamily | Solved | AnyCase | str | Iterable[AnyCase] | None = None,
     *,
     cases: int = 0,
     seed: int = 0,
@@ -221,7 +223,7 @@ def verify(
     if on is None or isinstance(on, str):
         plan = runs.Plan.of(chosen, () if on is None else (on,), cases or None, seed)
         run = runs.verify(chosen, plan.generate(), sparing=True)
-    elif isinstance(on, (TaskFamily, Solved)):
+    elif isinstance(on, (TaskFamily, SparseFamily, Solved)):
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         run = runs.verify(chosen, runs.family_cases(solve(on), cases, rng), sparing=True)
     else:

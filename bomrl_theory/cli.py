@@ -344,8 +344,8 @@ def evaluate(
     """Returns, gaps and every applicable bound for one family and one meta-policy."""
     import numpy as np
 
-    from bomrl_theory.exact.solved import Solved
-    from bomrl_theory.meta.barycentre import barycentre
+    from bomrl_theory.exact.sparse_solved import solved_family
+    from bomrl_theory.meta.barycentre import barycentre_of
     from bomrl_theory.tasks.catalogue import family_named
     from bomrl_theory.tasks.files import load_policy
     from bomrl_theory.tasks.policy import check_policy
@@ -354,10 +354,10 @@ def evaluate(
     from bomrl_theory.verify.evaluate import evaluate_case
 
     _check_seed(seed)
-    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    solved = solved_family(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
     shape = solved.family.states, solved.family.actions
     if meta_policy is None:
-        phi = barycentre(solved.family, solved.optimum)
+        phi = barycentre_of(solved)
     else:
         phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
     case = Case.new(solved, phi, algorithm, lam, steps=steps)
@@ -1179,7 +1179,7 @@ def _certificates(path: Path | None, seed: int, resume: bool = False) -> Iterato
     with CertificateWriter(path, seed=seed, resume=resume) as writer:
         yield writer.write
     if writer.left_out:
-        click.echo(f"{path}: without {writer.left_out} verdicts on cases that are no finite MDPs", err=True)
+        click.echo(f"{path}: without {writer.left_out} verdicts on cases that are sparse or no finite MDPs", err=True)
 
 
 @contextmanager
@@ -1445,10 +1445,13 @@ def _print_constants(found: Admissible, cases: int, seed: int) -> None:
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
+    from bomrl_theory.tasks.sparse_family import SparseFamily
     from bomrl_theory.verify.casefile import save_case
 
     found = {result.theorem.id: result.counterexample for result in run.results}
-    return {theorem: save_case(*record, directory) for theorem, record in found.items() if record}
+    # A sparse family is drawn again from its name and seed; no file is made of it.
+    small = {theorem: x for theorem, x in found.items() if x and not isinstance(x[0].family, SparseFamily)}
+    return {theorem: save_case(*record, directory) for theorem, record in small.items()}
 
 
 def _run_json(run: Run, plan: Plan) -> dict[str, Any]:

@@ -14,6 +14,16 @@ class InvalidTask(BomrlError):
     """A task, a task family or a policy that is not what the theory assumes."""
 
 
+class TooLarge(BomrlError):
+    """What was asked needs an array with an entry for every pair of states, which a sparse family never makes."""
+
+    def __init__(self, what: str, states: int):
+        super().__init__(
+            f"{what} takes an array of {states:,} x {states:,} states, which is not made for a sparse family; "
+            "ask for it on a dense family, or leave it out"
+        )
+
+
 class InvalidFile(BomrlError):
     """A file that cannot be read or written, or does not follow its documented schema."""
 

@@ -83,6 +83,10 @@ class Evaluation:
         """Return ``rho . V``, unnormalised."""
         return self.model.numbers.dot(self.model.rho, self.V)
 
+    def ahead(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
+        """``P_pi values``."""
+        return self.model.numbers.dot(self.P, values[:, None, :])
+
     def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``<pi(s), values(s, .)>``."""
         return self.model.numbers.dot(self.pi, values)

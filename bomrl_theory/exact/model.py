@@ -58,4 +58,8 @@ class Model:
 
     def action_value(self, V: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S A"]:
         """``r + gamma P V``."""
-        return self.r + self.gamma * self.numbers.dot(self.P, V[:, None, None, :])
+        return self.r + self.gamma * self.expected(V)
+
+    def expected(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S A"]:
+        """``P values``: what follows every action on average."""
+        return self.numbers.dot(self.P, values[:, None, None, :])

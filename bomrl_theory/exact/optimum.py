@@ -23,7 +23,7 @@ from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Numbers, Numeric, Ra
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
-Decided = Literal["enclosure", "rational", "float"]
+Decided = Literal["enclosure", "rational", "enclosed", "float"]
 RATIONAL_STATES = 600
 """Beyond this many states exact rational solves take minutes."""
 
@@ -35,7 +35,8 @@ class Optimum:
     Attributes:
         actions: pi* as action indices [T, S].
         decided: for each task "enclosure" (every action that differs from pi*'s is certainly worse),
-            "rational" (ties decided exactly) or "float" (not certified: actions tie, and the task is too large
+            "rational" (ties decided exactly), "enclosed" (sparse tasks: every quantity of pi* is enclosed over all
+            actions that it could take) or "float" (not certified: actions tie, and the task is too large
             for exact arithmetic).
     """
 

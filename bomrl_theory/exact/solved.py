@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int, Shaped
 
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum, optimal_policy
 from bomrl_theory.markup import grid
-from bomrl_theory.numbers import FLOATS, Array, Numbers, Rationals
+from bomrl_theory.numbers import FLOATS, Array, Numbers, Numeric, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
@@ -33,11 +34,12 @@ class Solved:
         family: the tasks.
     """
 
-    def __init__(self, family: TaskFamily):
-        self.family = family
+    def __init__(self, family: Any):
+        self.family: TaskFamily = family
         self._models: dict[Numbers, Model] = {}
         self._stars: dict[Numbers, Evaluation] = {}
         self._evaluations: dict[tuple[Numbers, bytes], Evaluation] = {}
+        self._moves_of_star: dict[Numbers, Numeric] = {}
 
     @cached_property
     def optimum(self) -> Optimum:
@@ -68,6 +70,23 @@ class Solved:
             self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
         return self._evaluations[key]
 
+    @property
+    def optimal_actions(self) -> Int[Array, "T S"]:
+        """pi* of every task."""
+        return self.optimum.actions
+
+    def at_optimum(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
+        """``values(s, a*(s))``."""
+        return np.take_along_axis(values, self.optimum.actions[..., None], axis=-1)[..., 0]
+
+    def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
+        """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
+        data = _data_of(numbers)
+        if data not in self._moves_of_star:
+            moves = np.take_along_axis(self.model(numbers).P, self.optimum.actions[..., None, None], axis=2)
+            self._moves_of_star[data] = moves[:, :, 0]
+        return numbers.multiply(self._moves_of_star[data], values[:, None, :]).sum(axis=-1)
+
     def __repr__(self) -> str:
         return f"Solved({self.family!r})"
 
@@ -92,3 +111,4 @@ class Solved:
         self._models.clear()
         self._stars.clear()
         self._evaluations.clear()
+        self._moves_of_star.clear()

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum
+from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic, mix_uniform
@@ -21,7 +22,17 @@ def barycentre(family: TaskFamily, optimum: Optimum, *, uniform_share: float = 0
     """
     with FLOATS.activated():
         star = Evaluation.of(Model(family, FLOATS), deterministic(optimum.actions, family.actions))
-        mass = np.einsum("t,ts,tsa->sa", star.model.w, star.nu, star.pi)
-        total = mass.sum(axis=-1, keepdims=True)
-        policy = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / family.actions)
+        return _barycentre(star, uniform_share)
+
+
+def barycentre_of(solved: Solved, *, uniform_share: float = 0.1) -> Float64[Array, "S A"]:
+    """:func:`barycentre` of a solved family, dense or sparse."""
+    with FLOATS.activated():
+        return _barycentre(solved.star(FLOATS), uniform_share)
+
+
+def _barycentre(star: Evaluation, uniform_share: float) -> Float64[Array, "S A"]:
+    mass = np.einsum("t,ts,tsa->sa", star.model.w, star.nu, star.pi)
+    total = mass.sum(axis=-1, keepdims=True)
+    policy = np.where(total > 0, mass / np.where(total > 0, total, 1), 1 / star.pi.shape[-1])
     return mix_uniform(policy, uniform_share)

@@ -27,6 +27,8 @@ TINY = 2.0**-1020
 """Covers every underflow in one operation and in the computation of its radius."""
 SMALLEST_SUBNORMAL = 2.0**-1074
 """At least twice what one underflowing operation can lose."""
+LONG = 4096
+"""Longer sums are made in halves, so that their error grows with the logarithm of their length."""
 LARGEST_WHOLE = 2**53
 """Whole numbers up to this size are doubles."""
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
@@ -38,6 +40,24 @@ LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 def rounded_up(radius: Array, operations: int = 8) -> Array:
     """At least the exact value of a radius that was computed with at most ``operations`` roundings."""
     return radius * (1.0 + (operations + 4) * U)
+
+
+def total(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
+    """The sum of doubles along an axis; no term takes part in more than :func:`additions` roundings."""
+    if x.shape[axis] <= LONG:
+        return x.sum(axis=axis, keepdims=keepdims)
+    x = np.moveaxis(x, axis, -1)
+    while x.shape[-1] > 1:
+        half = x.shape[-1] // 2
+        left_over = x[..., 2 * half :]
+        x = x[..., :half] + x[..., half : 2 * half]
+        x[..., : left_over.shape[-1]] += left_over
+    return np.moveaxis(x, -1, axis) if keepdims else x[..., 0]
+
+
+def additions(terms: int) -> int:
+    """How many roundings a term of such a sum can meet, in whatever order NumPy adds: see :func:`total`."""
+    return terms if terms <= LONG else 2 * terms.bit_length()
 
 
 class Enclosure:
@@ -97,12 +117,13 @@ class Enclosure:
         return Enclosure(np.broadcast_to(self.mid, shape), np.broadcast_to(self.rad, shape))
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Enclosure:
-        """Sum; charged for any order of summation."""
+        """Sum; charged for any order of summation, and a long one along an axis for that of :func:`total`."""
         terms = self.mid.size if axis is None else self.mid.shape[axis]
-        mid = self.mid.sum(axis=axis, keepdims=keepdims)
+        roundings = terms if axis is None else additions(terms)
+        mid = self.mid.sum(keepdims=keepdims) if axis is None else total(self.mid, axis, keepdims)
         size = np.abs(self.mid).sum(axis=axis, keepdims=keepdims)
         rad = self.rad.sum(axis=axis, keepdims=keepdims)
-        return Enclosure(mid, rounded_up(rad + terms * U * size, 2 * terms) + TINY)
+        return Enclosure(mid, rounded_up(rad + roundings * U * size, 2 * terms) + TINY)
 
     @property
     def low(self) -> Array:
@@ -286,25 +307,25 @@ def largest(x: Enclosure, axis: int, keepdims: bool = False) -> Enclosure:
 
 def normalised(weights: Array) -> Enclosure:
     """Rows of non-negative weights divided by their exact sums; unknown where a computed sum is 0 or overflows."""
-    total = weights.sum(axis=-1, keepdims=True)
-    # With t the exact and m the computed sum of n terms, |t - m| <= (n-1) u t, so |w/t - w/m| <= (w/m) n u,
-    # the same relative error along a row; the division adds one rounding. Sums never underflow.
-    relative = (weights.shape[-1] + 4) * U
-    relative = np.where((total > 0) & (total < np.inf), relative, np.inf)
-    mid = weights / total
+    below = total(weights, keepdims=True)
+    # With t the exact and m the computed sum, |t - m| <= n u t for n roundings of a term, so |w/t - w/m| <= (w/m) n u
+    # to first order, the same relative error along a row; the division adds one rounding. Sums never underflow.
+    relative = (additions(weights.shape[-1]) + 4) * U
+    relative = np.where((below > 0) & (below < np.inf), relative, np.inf)
+    mid = weights / below
     rad = mid * relative
     rad += TINY
     return Enclosure(mid, rad)
 
 
 def dot(x: Any, y: Any) -> Enclosure:
-    """Sum of products over the last axis; charged for any order of summation, fused or not."""
+    """Sum of products over the last axis; charged for any order of summation, fused or not, but see :func:`total`."""
     x, y = as_enclosure(x), as_enclosure(y)
     terms = max(x.shape[-1], y.shape[-1])
-    mid = _contract(x.mid, y.mid)
+    mid = _contract(x.mid, y.mid) if terms <= LONG else total(x.mid * y.mid)
     x_size, y_size = np.abs(x.mid), np.abs(y.mid)
     # The smallest subnormal pays for an underflow of u |y|, which a large |x| would magnify.
-    rounding = (terms + 1) * U * y_size + SMALLEST_SUBNORMAL
+    rounding = (additions(terms) + 1) * U * y_size + SMALLEST_SUBNORMAL
     spread = _contract(x_size, y.rad + rounding) + _contract(x.rad, y_size + y.rad)
     rad = rounded_up(spread, 2 * terms) + 8 * terms * TINY
     return Enclosure(mid, np.where(np.abs(mid) < np.inf, rad, np.inf))

@@ -10,7 +10,7 @@ import ast
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -27,13 +27,14 @@ from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.tasks.gymnasium import gymnasium_family
 from bomrl_theory.tasks.mdp import exact_number
 from bomrl_theory.tasks.random_dense import random_dense
+from bomrl_theory.tasks.sparse_family import SparseFamily, slippery_grids, sparse_garnets
 
 
 @dataclass(frozen=True)
 class Entry:
     """One named family: what it is, how to draw it, and between which numbers its rewards lie (None: no bound)."""
 
-    build: Callable[..., TaskFamily]
+    build: Callable[..., TaskFamily | SparseFamily]
     summary: str
     rewards: tuple[int, int] | None = None
 
@@ -46,17 +47,22 @@ CATALOGUE: dict[str, Entry] = {
     "bandit": Entry(bandit, "multi-armed bandits, one state", (0, 1)),
     "random-dense": Entry(random_dense, "dense random MDPs, rewards of both signs"),
 }
+SPARSE: dict[str, Entry] = {
+    "sparse-garnet": Entry(sparse_garnets, "garnet as sparse tasks, to millions of states", (0, 1)),
+    "slippery-grid": Entry(slippery_grids, "sparse square grids that mix slowly, rewards by state", (0, 1)),
+}
+"""Families of sparse tasks: verdicts on them need no arrays [S, S], and no exact arithmetic."""
 GYMNASIUM = "gymnasium"
 
 
-def family_named(spec: str, rng: np.random.Generator) -> TaskFamily:
-    """Draw or load the family that ``spec`` describes.
+def family_named(spec: str, rng: np.random.Generator) -> Any:
+    """Draw or load the family that ``spec`` describes: a :class:`TaskFamily`, or a :class:`SparseFamily`.
 
     Raises:
         UnknownName: no such family (offers close names).
         InvalidFile, InvalidTask, MissingExtra: the file, a parameter or the environment is invalid.
     """
-    if spec.endswith((".npz", ".json")) or (os.path.isfile(spec) and spec.split(":")[0] not in CATALOGUE):
+    if spec.endswith((".npz", ".json")) or (os.path.isfile(spec) and spec.split(":")[0] not in CATALOGUE | SPARSE):
         return load_family(spec)
     name, _, rest = spec.partition(":")
     if name == GYMNASIUM:
@@ -65,12 +71,15 @@ def family_named(spec: str, rng: np.random.Generator) -> TaskFamily:
             raise InvalidTask(f"'{spec}' names no environment; write for example {GYMNASIUM}:FrozenLake-v1")
         family = gymnasium_family(env_id, **_parameters(spec, rest))
     else:
-        if name not in CATALOGUE:
-            raise UnknownName("family", name, [*CATALOGUE, f"{GYMNASIUM}:ENVIRONMENT"])
-        build = CATALOGUE[name].build
+        known = CATALOGUE | SPARSE
+        if name not in known:
+            raise UnknownName("family", name, [*known, f"{GYMNASIUM}:ENVIRONMENT"])
+        build = known[name].build
         parameters = _parameters(spec, rest)
         _check_parameters(name, build, parameters)
         family = build(**parameters, rng=rng)
+    if isinstance(family, SparseFamily):
+        return replace(family, name=spec)
     return TaskFamily(family.P, family.r, family.gamma, family.rho, family.weights, spec, family.labels)
 
 
@@ -115,7 +124,7 @@ def _value(text: str) -> Any:
 
 def describe() -> dict[str, str]:
     """Name to summary, for ``bomrl list --families``."""
-    return {name: entry.summary for name, entry in CATALOGUE.items()} | {
+    return {name: entry.summary for name, entry in (CATALOGUE | SPARSE).items()} | {
         f"{GYMNASIUM}:ENVIRONMENT": "any Gymnasium toy-text environment",
         "FILE.npz, FILE.json": "a family file (schema in the documentation)",
     }

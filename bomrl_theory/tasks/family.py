@@ -147,6 +147,10 @@ class TaskFamily:
         chosen = list(tasks)
         return replace(self, P=self.P[chosen], r=self.r[chosen], rho=self.rho[chosen], weights=self.weights[chosen])
 
+    def uncontrolled(self) -> TaskFamily:
+        """The same rewards where every action moves like the first."""
+        return replace(self, P=np.broadcast_to(self.P[:, :, :1], self.P.shape))
+
     def __repr__(self) -> str:
         return (
             f"TaskFamily('{self.name}', {self.tasks} tasks, {self.states} states, "

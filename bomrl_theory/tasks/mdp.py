@@ -25,7 +25,9 @@ ROW_SUM_TOLERANCE = 1e-9
 
 
 def as_doubles(name: str, values: Any, axes: tuple[str, ...]) -> Array:
-    """``values`` as a fresh, read-only float64 array with one dimension for each name in ``axes``.
+    """``values`` as a read-only float64 array with one dimension for each name in ``axes``.
+
+    A fresh copy, unless ``values`` is a read-only float64 array that owns its memory: large ones are then shared.
 
     Raises:
         InvalidTask: not numeric, wrong number of dimensions, empty, or an entry is NaN or infinite.
@@ -34,7 +36,8 @@ def as_doubles(name: str, values: Any, axes: tuple[str, ...]) -> Array:
         given = np.asarray(values)
         if given.dtype.kind not in "biufO":
             raise TypeError(f"its entries are {given.dtype}, not real numbers")
-        array = np.array(given, dtype=np.float64)
+        shared = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
+        array = np.array(given, dtype=np.float64, copy=None if shared else True)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidTask(f"{name} is not a rectangular array of numbers: {error}") from None
     if array.ndim != len(axes):

@@ -5,6 +5,7 @@ The meaning is an :class:`MDP`'s: non-negative weights, divided by the exact sum
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -25,7 +26,11 @@ from bomrl_theory.tasks.mdp import (
 )
 
 CHUNK = 100_000
-"""States drawn at a time, to bound temporary memory."""
+"""Rows drawn at a time, to bound temporary memory."""
+MAXIMUM_STORED = 100_000_000
+"""Most transitions that a family may store (1.1 GiB)."""
+DRAWN_ENTRIES = 10_000_000
+"""Most random numbers drawn at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +130,14 @@ def sparse_garnet(
     Raises:
         InvalidTask: a size below 1, or more branches than states.
     """
-    _check_sizes(states=states, actions=actions, branching=branching)
+    check_stored(states=states, actions=actions, branching=branching)
     if branching > states:
         raise InvalidTask(f"branching = {branching} exceeds states = {states}; lower it")
     rows = states * actions
+    chunk = max(1, min(CHUNK, DRAWN_ENTRIES // (states if branching > states // 4 else branching)))
     data, indices = np.empty((rows, branching)), np.empty((rows, branching), dtype=np.int32)
-    for start in range(0, rows, CHUNK):
-        part = slice(start, min(start + CHUNK, rows))
+    for start in range(0, rows, chunk):
+        part = slice(start, min(start + chunk, rows))
         indices[part] = _distinct(part.stop - part.start, branching, states, rng)
         weights = rng.standard_exponential((part.stop - part.start, branching))
         data[part] = weights / weights.sum(axis=1, keepdims=True)
@@ -150,7 +156,7 @@ def slippery_grid(
     Raises:
         InvalidTask: ``side`` below 1, or ``slip`` no probability.
     """
-    _check_sizes(side=side, states=side**2)
+    check_stored(side=side, columns=side, moves=12)
     if not 0 <= slip <= 1:
         raise InvalidTask(f"slip = {slip} is not a probability")
     states = side**2
@@ -182,7 +188,16 @@ def _distinct(rows: int, branching: int, states: int, rng: np.random.Generator) 
         drawn[again] = np.sort(rng.integers(0, states, (len(again), branching)), axis=1)
 
 
-def _check_sizes(**sizes: int) -> None:
+def check_stored(**sizes: int) -> None:
+    """Require sizes that make sense and whose product, the stored transitions, fits in memory.
+
+    Raises:
+        InvalidTask: a size below 1, or more than 100 million transitions.
+    """
     for name, value in sizes.items():
         if value < 1:
             raise InvalidTask(f"{name} = {value}; it must be at least 1")
+    stored = math.prod(sizes.values())
+    if stored > MAXIMUM_STORED:
+        chosen = ", ".join(f"{name} = {value}" for name, value in sizes.items())
+        raise InvalidTask(f"{chosen} store {stored:.3g} transitions; the limit is {MAXIMUM_STORED:.3g}, lower a size")

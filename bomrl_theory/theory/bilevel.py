@@ -28,7 +28,7 @@ def inner_iterates(at: Evaluation, count: int) -> list[Shaped[Numeric, "T S"]]:
     rewards = at.average(at.model.r)
     iterates = [at.model.numbers.full(rewards.shape, at.model.zero)]
     for _ in range(count):
-        iterates.append(rewards + at.model.gamma * at.model.numbers.dot(at.P, iterates[-1][:, None, :]))
+        iterates.append(rewards + at.model.gamma * at.ahead(iterates[-1]))
     return iterates
 
 

@@ -14,12 +14,16 @@ from bomrl_theory.adapt.adapt import Adaptation, adapt, algorithm_named
 from bomrl_theory.adapt.step import Algorithm
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import as_doubles, check_distributions, exact_number
+from bomrl_theory.tasks.sparse_family import SparseFamily
 
 SMALLEST_LAMBDA, LARGEST_LAMBDA = Fraction(1, 10**300), Fraction(10**300)
+LARGEST_SHOWN = 1000
+"""Entries of a policy in a message."""
 Setting = Literal["tabular", "linear-quadratic"]
 """What kind of tasks a case holds and a theorem speaks about: finite MDPs, or linear dynamics with quadratic costs."""
 
@@ -59,6 +63,11 @@ class AnyCase(Protocol):
     def describe(self) -> str:
         """One line for tables and messages."""
         ...
+
+
+def _shown(phi: Array) -> str:
+    """A policy for an error message, which need not show a million rows."""
+    return str(phi.tolist()) if phi.size <= LARGEST_SHOWN else f"an array {list(phi.shape)}, least entry {phi.min():g}"
 
 
 def exact_lambda(lam: Any) -> Fraction:
@@ -106,7 +115,7 @@ class Case:
     @classmethod
     def new(
         cls,
-        family: TaskFamily | Solved,
+        family: TaskFamily | SparseFamily | Solved,
         phi: Any,
         algorithm: str = "kl-posterior",
         lam: Any = 1,
@@ -120,11 +129,11 @@ class Case:
             InvalidTask: phi lacks full support or has the wrong shape; lambda is not positive.
             UnknownName: no such algorithm.
         """
-        solved = family if isinstance(family, Solved) else Solved(family)
+        solved = family if isinstance(family, Solved) else solved_family(family)
         shape = (solved.family.states, solved.family.actions)
         phi = as_doubles("the meta-policy", phi, ("s", "a"))
         if phi.shape != shape or not np.all(phi > 0):
-            raise InvalidTask(f"the meta-policy must be positive with shape {list(shape)}; got {phi.tolist()}")
+            raise InvalidTask(f"the meta-policy must be positive with shape {list(shape)}; got {_shown(phi)}")
         check_distributions("the meta-policy", phi, ("s", "a"), weights=True)
         exact = exact_lambda(lam)
         if steps < 0:
@@ -132,7 +141,8 @@ class Case:
         return cls(solved, phi, algorithm_named(algorithm), exact, steps, origin or solved.family.name)
 
     @property
-    def family(self) -> TaskFamily:
+    def family(self) -> Any:
+        """A :class:`TaskFamily` or a :class:`SparseFamily`."""
         return self.solved.family
 
     @property
@@ -142,7 +152,8 @@ class Case:
     @cached_property
     def adaptation(self) -> Adaptation:
         """The float adaptation; theorems speak about its exactly normalised policies."""
-        return adapt(self.family, self.phi, self.algorithm, float(self.lam), steps=self.steps)
+        evaluate = self.solved.evaluate if isinstance(self.family, SparseFamily) else None
+        return adapt(self.family, self.phi, self.algorithm, float(self.lam), steps=self.steps, evaluate=evaluate)
 
     def restricted(self, tasks: tuple[int, ...]) -> Case:
         """The same case on some of its tasks; nothing is solved or adapted again."""
@@ -151,6 +162,10 @@ class Case:
         case = replace(self, solved=self.solved.restricted(tasks))
         case.__dict__["adaptation"] = self.adaptation.of_tasks(list(tasks))
         return case
+
+    def forget(self) -> None:
+        """Drop the adapted policies, which come back when asked for: runs keep their cases."""
+        self.__dict__.pop("adaptation", None)
 
     def __repr__(self) -> str:
         return f"Case('{self.describe()}', {self.family.tasks} tasks)"

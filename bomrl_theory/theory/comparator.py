@@ -19,6 +19,9 @@ from bomrl_theory.theory.constants import Constant, a, gamma, lam, p, per_state,
 from bomrl_theory.theory.expression import Expr, evaluate, largest_over_states, over_states
 from bomrl_theory.theory.measured import Measured
 
+STATES_AT_A_TIME = 10_000
+"""In the search for the best t, whose grid has some hundred points a state."""
+
 
 def best_eps(m: Measured) -> Float64[Array, "T S"]:
     """The minimiser of e_1 over (0, 1]: 1 if a <= 0, else the smaller root of
@@ -36,6 +39,14 @@ def best_t(m: Measured) -> Float64[Array, "T S"]:
     """A minimiser of e_3 over t >= 0 by a logarithmic grid with refinement; 0 where a <= 0."""
     gain, probability = to_floats(m.at_star(m.phi.advantage)), to_floats(m.at_star(m.phi.pi))
     ell = np.minimum(to_floats(effective_lambda(m)), 1e300) * (1 - 1 / m.case.family.actions)
+    parts = [slice(start, start + STATES_AT_A_TIME) for start in range(0, gain.shape[-1], STATES_AT_A_TIME)]
+    found = [_best_t(gain[:, part], probability[:, part], ell[:, part]) for part in parts]
+    return np.where((gain > 0) & m.phi.visited, np.concatenate(found, axis=-1), 0.0)
+
+
+def _best_t(
+    gain: Float64[Array, "T S"], probability: Float64[Array, "T S"], ell: Float64[Array, "T S"]
+) -> Float64[Array, "T S"]:
     grid = np.concatenate([[0.0], np.geomspace(1e-6, 700.0, 200)])[:, None, None]
     found = np.zeros_like(gain)
     for _ in range(4):
@@ -47,7 +58,7 @@ def best_t(m: Measured) -> Float64[Array, "T S"]:
         high = np.take_along_axis(grid, np.minimum(best + 1, len(grid) - 1), 0)
         found = np.take_along_axis(grid, best, 0)[0]
         grid = low + (high - low) * np.linspace(0, 1, 33)[:, None, None]
-    return np.where((gain > 0) & m.phi.visited, found, 0.0)
+    return found
 
 
 def effective_lambda(m: Measured) -> Shaped[Numeric, "T S"]:

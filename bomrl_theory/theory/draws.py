@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from bomrl_theory.adapt.adapt import ADAPTING
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
@@ -79,9 +80,8 @@ def _large_lambda(solved: Solved, rng: np.random.Generator, origin: str) -> Iter
 
 def _uncontrolled(solved: Solved, rng: np.random.Generator, origin: str) -> Iterator[Case]:
     family = solved.family
-    same = np.broadcast_to(family.P[:, :, :1], family.P.shape)
     phi = random_policy(rng, family.states, family.actions)
-    tied = Solved(replace(family, P=same))
+    tied = solved_family(family.uncontrolled())
     for _ in range(2):
         yield Case.new(tied, phi, "kl-posterior", random_lambda(rng), origin=f"{origin}, actions without influence")
 

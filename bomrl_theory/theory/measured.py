@@ -7,12 +7,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from jaxtyping import Int, Shaped
 
+from bomrl_theory.adapt.parts import penalty_in_parts
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import Array, Numbers, Numeric
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Case
 
 
@@ -99,12 +100,16 @@ class Measured(View):
 
     @property
     def a_star(self) -> Int[Array, "T S"]:
-        """The optimal actions."""
-        return self.case.solved.optimum.actions
+        """The optimal actions.
+
+        Raises:
+            SingularSystem: a sparse family's ties are left open; :meth:`at_star` encloses over them.
+        """
+        return self.case.solved.optimal_actions
 
     def at_star(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``values(s, a*(s))``."""
-        return np.take_along_axis(values, self.a_star[..., None], axis=-1)[..., 0]
+        return self.case.solved.at_optimum(values)
 
     def span(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``max_a - min_a``."""
@@ -118,6 +123,8 @@ class Measured(View):
     @cached_property
     def penalty(self) -> Shaped[Numeric, "T S"]:
         """``lambda d_i(phi, pi+)``: what the algorithm charges for the change."""
+        if isinstance(self.case.family, SparseFamily):
+            return penalty_in_parts(self.case.algorithm, self.phi, self.lam, self.plus)
         return self.case.algorithm.penalty(self.phi, self.lam, self.plus)
 
     @cached_property
@@ -127,11 +134,7 @@ class Measured(View):
 
     def ahead(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
         """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
-        return self.numbers.multiply(self._P_star, values[:, None, :]).sum(axis=-1)
-
-    @cached_property
-    def _P_star(self) -> Shaped[Numeric, "T S S"]:
-        return np.take_along_axis(self.model.P, self.a_star[..., None, None], axis=2)[:, :, 0]
+        return self.case.solved.ahead_of_optimum(values, self.numbers)
 
     @cached_property
     def soft_value(self) -> Shaped[Numeric, "T S"]:

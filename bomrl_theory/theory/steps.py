@@ -68,7 +68,7 @@ def gained_ahead(m: Measured, n: int) -> Shaped[Numeric, " T"]:
     gain = m.plus.average(m.phi.advantage)
     total = gain
     for _ in range(n - 1):
-        total = gain + m.model.gamma * m.numbers.dot(m.plus.P, total[:, None, :])
+        total = gain + m.model.gamma * m.plus.ahead(total)
     return m.numbers.dot(m.model.rho, total)
 
 

@@ -29,6 +29,7 @@ from flint import arb, fmpq
 
 from bomrl_theory.errors import InvalidFile, InvalidTheorem
 from bomrl_theory.numbers import Array, Enclosure
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.expression import AXES, Expr, Largest, name_of, quantities
 from bomrl_theory.theory.theorem import Theorem
@@ -66,13 +67,13 @@ class CertificateWriter:
     def write(self, theorem: Theorem, case: AnyCase, verdicts: Sequence[Verdict]) -> None:
         """Append the verdicts, and before them the lines that they refer to and that are not there yet.
 
-        The format is for finite MDPs; verdicts on other cases are only counted, in ``left_out``.
+        The format is for finite MDPs that are not sparse; verdicts on other cases are only counted, in ``left_out``.
 
         Raises:
             InvalidFile: the disk is full, the file has become unwritable, or it holds something else than what the run
                 that is resumed has written.
         """
-        if not isinstance(case, Case):
+        if not isinstance(case, Case) or isinstance(case.family, SparseFamily):
             self.left_out += len(verdicts)
             return
         if self._shared is None or self._shared[0] is not case:

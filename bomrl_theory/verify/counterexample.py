@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen
@@ -42,12 +43,12 @@ def smallest_counterexample(
     """The smallest certified counterexample found from a violated case, and its verdict.
 
     A verdict that is not certified, on a task too large for exact arithmetic, is returned as it is; and so is a case of
-    another setting than finite MDPs.
+    another setting than finite MDPs, or one on a sparse family.
 
     Args:
         timed: end the search by the clock; otherwise after one start, and the result is the same on slow machines.
     """
-    if not verdict.certified or not isinstance(case, Case):
+    if not verdict.certified or not isinstance(case, Case) or isinstance(case.family, SparseFamily):
         return case, verdict
     found = _shrunk(theorem, case)
     found = min((found, *_round_cases(theorem, found)), key=complexity)

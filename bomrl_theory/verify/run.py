@@ -15,7 +15,8 @@ import numpy as np
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.meta.barycentre import barycentre
+from bomrl_theory.exact.sparse_solved import solved_family
+from bomrl_theory.meta.barycentre import barycentre_of
 from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import AnyCase, Case, Setting
@@ -177,10 +178,11 @@ def family_cases(
     """A family under the barycentre and the uniform policy at every lambda, then under drawn ones."""
     family = solved.family
     policies = {
-        "barycentre": barycentre(family, solved.optimum),
+        "barycentre": barycentre_of(solved),
         "uniform policy": uniform_policy(family.states, family.actions),
     }
     for label, phi in policies.items():
+        phi.setflags(write=False)  # cases share it
         origin = f"{family.name}, {label}"
         yield Case.new(solved, phi, "none", origin=origin)
         for algorithm in ADAPTING:
@@ -242,7 +244,7 @@ class Plan:
         """
         seeds = np.random.SeedSequence(self.seed)
         specs = self.families or DEFAULT_FAMILIES
-        return [Solved(family_named(spec, np.random.default_rng(seeds))) for spec in specs]
+        return [solved_family(family_named(spec, np.random.default_rng(seeds))) for spec in specs]
 
     def fingerprint(self, theorems: Sequence[Theorem]) -> Fingerprint:
         """What the verdicts of these theorems in this run depend on.

@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Bool
 
+from bomrl_theory.errors import TooLarge
 from bomrl_theory.exact import optimum
 from bomrl_theory.numbers import (
     ENCLOSURES,
@@ -29,6 +30,7 @@ from bomrl_theory.numbers import (
     to_float,
     to_floats,
 )
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import gap_phi, values, w
@@ -124,6 +126,8 @@ def number_systems(case: AnyCase) -> tuple[Numbers, ...]:
     if case.setting == "linear-quadratic":  # square roots and logarithms throughout: nothing stays rational
         return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Balls))
     assert isinstance(case, Case)
+    if isinstance(case.family, SparseFamily):
+        return (ENCLOSURES,)
     if not case.solved.optimum.certified:
         return (FLOATS,)
     systems = CERTIFIED
@@ -136,6 +140,8 @@ def number_systems(case: AnyCase) -> tuple[Numbers, ...]:
 
 def ladder(case: AnyCase, theorem: Theorem) -> tuple[Numbers, ...]:
     """Which number systems to try, in order. Only rationals prove an equality; floats where they take too long."""
+    if theorem.relation == "==" and isinstance(case.family, SparseFamily):
+        return (FLOATS,)
     if theorem.relation == "==" and isinstance(case, Case) and case.solved.optimum.certified:
         exact = tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
         return exact if case.family.states <= optimum.RATIONAL_STATES else (FLOATS,)
@@ -174,7 +180,7 @@ def judge(
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
     left_open = tuple(range(count))
     for numbers in only or ladder(case, theorem):
-        if precise and numbers is ENCLOSURES:
+        if precise and numbers is ENCLOSURES and not isinstance(case.family, SparseFamily):
             continue
         tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
         with numbers.activated():
@@ -183,6 +189,10 @@ def judge(
             try:
                 attempt = _Attempt.make(theorem, measured)
             except SingularSystem:
+                continue
+            except TooLarge as error:
+                for index in left_open:
+                    verdicts[index] = replace(verdicts[index], reason=str(error))
                 continue
             except ZeroDivisionError:  # exact numbers notice; enclosures and balls become infinite
                 for index in left_open:
@@ -246,7 +256,9 @@ class _Attempt:
                 reasons[place] = f"assumption '{assumption.name}' {what}"
         outcomes = [Outcome(outcome) for outcome in outcomes]
         decided = np.array([outcome is not Outcome.UNDECIDED for outcome in outcomes])
-        chosen = {c.name: to_floats(measured.memo[c]) for c in FREE_PARAMETERS if c in measured.memo}
+        # They are for certificate files, which sparse cases have none of.
+        kept = () if isinstance(measured.case.family, SparseFamily) else FREE_PARAMETERS
+        chosen = {c.name: to_floats(measured.memo[c]) for c in kept if c in measured.memo}
         if not theorem.bounds_gap:
             return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, chosen, decided)
 

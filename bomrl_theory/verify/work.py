@@ -23,11 +23,12 @@ from typing import Any
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.errors import InvalidTask, LostWorker
 from bomrl_theory.exact.optimum import Optimum
-from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic.policy import GaussianPolicy
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
@@ -128,6 +129,8 @@ def judged_here(
             if found is None:
                 found = judged([theorems[place] for place in places], case)
                 on_found(job, index, found)
+            if isinstance(case.family, SparseFamily):
+                case.forget()
             yield case, places, found
 
 
@@ -224,13 +227,13 @@ class _QuadraticMessage:
 class _Message:
     """A job without anything that only lives in one process."""
 
-    family: TaskFamily
+    family: TaskFamily | SparseFamily
     optimum: Optimum | None
     cases: list[tuple[Array, str, Fraction, int, str]]
     places: list[list[int]]
 
     def open(self) -> list[AnyCase]:
-        solved = Solved(self.family)
+        solved = solved_family(self.family)
         if self.optimum is not None:
             solved.optimum = self.optimum
         return [
