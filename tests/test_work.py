@@ -15,7 +15,8 @@ from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.verify.random_cases import random_cases
 from bomrl_theory.verify.run import Run, draws_of, verify
-from bomrl_theory.verify.work import CASES_IN_A_JOB, Workers, jobs
+from bomrl_theory.verify.verdict import judge
+from bomrl_theory.verify.work import CASES_IN_A_JOB, Job, Workers, jobs, judged_here
 
 NAMES = ("contraction_kl_posterior", "performance_difference-v1", "published_bound", "npg_steps")
 """Ties that climb to rationals, an identity, a violated form, and a bound on several steps."""
@@ -53,6 +54,24 @@ def test_processes_find_what_one_process_finds() -> None:
     assert seen[True] == seen[False] == [case.describe() for case in cases()]
     assert told[True] == told[False]
     assert runs[True].judged == runs[False].judged == len(seen[True]) + len(THEOREMS)
+
+
+def test_jobs_without_numbers_keep_apart() -> None:
+    """Baselines judge jobs that are no part of a numbered run; what is known of a case is not judged again."""
+    work = [Job([theorem.witness()], [[place]]) for place, theorem in enumerate(THEOREMS)]
+    known = [(judge(THEOREMS[0], THEOREMS[0].witness()), 0.0)]
+    work += [Job([theorem.witness() for theorem in THEOREMS[:2]], [[0], [1]], known={0: known})]
+    told: list[int] = []
+    with Workers(NAMES, 2) as workers:
+        shared = list(workers.judged(work, lambda job, index, found: told.append(index)))
+    here = list(judged_here(THEOREMS, work))
+    outcomes = [
+        [[(case.describe(), places, verdict.exact) for verdict in each[0][0]] for case, places, each in results]
+        for results in (shared, here)
+    ]
+    assert outcomes[0] == outcomes[1]
+    assert shared[-2][2] is here[-2][2] is known
+    assert sorted(told) == [0] * len(THEOREMS) + [1]
 
 
 def test_interrupt_keeps_what_the_processes_found() -> None:
