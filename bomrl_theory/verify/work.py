@@ -100,7 +100,7 @@ def judged_here(theorems: Sequence[Theorem], work: Iterable[Job]) -> Iterator[tu
     for job in work:
         for case, places in zip(job.cases, job.places, strict=True):
             found = judged([theorems[place] for place in places], case)
-            if isinstance(case.family, SparseFamily):
+            if isinstance(case, Case) and isinstance(case.family, SparseFamily):
                 case.forget()
             yield case, places, found
 
