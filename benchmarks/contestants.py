@@ -20,6 +20,7 @@ from bomrl_theory.exact.enclose import certified_optimum, refine_optimum
 from bomrl_theory.exact.large import solve_large
 from bomrl_theory.exact.solve import policy_iteration
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.tasks.mdp import MDP
 from bomrl_theory.tasks.policy import uniform_policy
@@ -322,6 +323,34 @@ def verdicts(tasks: int) -> tuple[Timed, int]:
     return solve, tasks
 
 
+def large_verdict(family: str, algorithm: str) -> Callable[[int], tuple[Timed, int]]:
+    """From a sparse family's arrays to the verdict of the universal bound."""
+
+    def prepare(states: int) -> tuple[Timed, int]:
+        size = f"states={states}" if family == "sparse-garnet" else f"side={round(states**0.5)}"
+        tasks = family_named(f"{family}:{size}", rng())
+        phi = uniform_policy(tasks.states, tasks.actions)
+        theorem = theorem_named(f"contraction_{algorithm.replace('-', '_')}")
+
+        def solve() -> str:
+            (found,) = judge(theorem, Case.new(tasks, phi, algorithm, "1/10"))
+            return f"{found.outcome}, {found.grade}, gap {found.exact[0]}, {found.numbers}"
+
+        return solve, 1
+
+    return prepare
+
+
+def _large_verdicts(*, slowly: bool) -> tuple[Contestant, ...]:
+    algorithms = ("kl-posterior", "kl-prior", "euclidean") if slowly else ("kl-posterior",)
+    families = ("sparse-garnet", "slippery-grid") if slowly else ("sparse-garnet",)
+    return tuple(
+        Contestant(f"{family}, {algorithm}", large_verdict(family, algorithm))
+        for family in families
+        for algorithm in algorithms
+    )
+
+
 def _large(task_of: Callable[[int], Any], *, mdpsolver: bool = True) -> tuple[Contestant, ...]:
     peers = (Contestant("mdpsolver MPI", large_mdpsolver(task_of), "mdpsolver"),) if mdpsolver else ()
     return (
@@ -395,6 +424,27 @@ PROBLEMS = (
         5,
         (Contestant("ours, certified", verdicts),),
         "From the arrays to certified verdicts: optimum, adaptation, both sides, decision.",
+    ),
+    Problem(
+        "large-verdicts",
+        "a whole certified verdict on {} sparse states, 4 actions (garnet: gamma 0.9, grid: gamma 0.99)",
+        "case",
+        (100_000, 10_000),
+        3,
+        _large_verdicts(slowly=True),
+        "From the arrays to the verdict: optimum, three policies, visitation where Alg^(3) asks for it, adaptation, "
+        "both sides, decision. The grid has 99,856 states.",
+        "sparse-garnet, kl-posterior",
+    ),
+    Problem(
+        "million-verdict",
+        "a whole certified verdict on {} sparse states, 4 actions, gamma 0.9",
+        "case",
+        (1_000_000, None),
+        1,
+        _large_verdicts(slowly=False),
+        "",
+        "sparse-garnet, kl-posterior",
     ),
     Problem(
         "meta",

@@ -24,8 +24,8 @@ class Part(Evaluation):
         # A frozen dataclass: its own attributes are set like this.
         object.__setattr__(self, "_of", lambda name: getattr(whole, name)[:, states])
 
-    P = property(lambda self: self._refused())
-    J = property(lambda self: self._refused())
+    P = cached_property(lambda self: self._refused())
+    J = cached_property(lambda self: self._refused())
     V = cached_property(lambda self: self._of("V"))
     Q = cached_property(lambda self: self._of("Q"))
     advantage = cached_property(lambda self: self._of("advantage"))

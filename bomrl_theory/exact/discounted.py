@@ -57,7 +57,7 @@ class DiscountedSystem:
         Args:
             start: a first guess.
         """
-        operator = self.P.T if transposed else self.P
+        operator: Any = self.P.T if transposed else self.P
         x = np.zeros_like(b) if start is None else start.copy()
         if transposed and start is None and b.sum() != 0:
             # With the right mass every residual sums to zero, and the series has no slow constant part.
@@ -87,7 +87,7 @@ class DiscountedSystem:
                 return step
             if envelope(self.P) > LARGEST_ENVELOPE:
                 return step  # nothing better is affordable
-            matrix = csc_array(eye_array(self.P.shape[0]) - self.gamma * self.P)
+            matrix = csc_array(eye_array(len(residual)) - self.gamma * self.P)
             # Diagonally dominant rows need no pivoting, and pivoting would spoil the order.
             options = {"SymmetricMode": True}
             self._factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)

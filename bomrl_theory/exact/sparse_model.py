@@ -93,6 +93,12 @@ def entries_of(W: Any, rows: Int[Array, " K"]) -> Int[Array, " N"]:
     return np.arange(counts.sum()) + np.repeat(W.indptr[rows] - before, counts)
 
 
+def digest(weights: Float64[Array, "T S A"]) -> bytes:
+    """What tells policies apart that may be too large to keep."""
+    whole: Any = np.ascontiguousarray(weights)
+    return hashlib.blake2b(whole).digest()
+
+
 class Guesses:
     """The sparse tasks with float solutions that number systems share, so that nothing is solved twice."""
 
@@ -114,7 +120,7 @@ class Guesses:
         return self._kept_or("nu", weights, solve, family)
 
     def _kept_or(self, what: str, weights: Array, solve: Any, family: SparseFamily) -> Array:
-        key = what, hashlib.blake2b(np.ascontiguousarray(weights)).digest()
+        key = what, digest(weights)
         if key not in self._kept:
             while len(self._kept) >= KEPT_GUESSES:
                 del self._kept[next(iter(self._kept))]
@@ -220,7 +226,7 @@ class SparseEvaluation(Evaluation):
         residual = least + self.model.gamma * Enclosure(mid, rad) - x
         size = Enclosure.exact(np.maximum(np.abs(residual.low), np.abs(residual.high))).sum(axis=-1, keepdims=True)
         off = Enclosure(x, np.broadcast_to((size / (1 - self.model.gamma)).high, x.shape))
-        nu = Enclosure.between(np.maximum(off.low, least.low), np.maximum(off.high, least.low))
+        nu: Numeric = Enclosure.between(np.maximum(off.low, least.low), np.maximum(off.high, least.low))
         return np.where(self.visited, nu, self.model.zero)
 
     @cached_property

@@ -6,7 +6,6 @@ over all actions that could be its own. So a tie costs width, never rigour, and 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,9 @@ from bomrl_theory.errors import TooLarge
 from bomrl_theory.exact.enclose import Bounds
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.large import solve_large
-from bomrl_theory.exact.optimum import Optimum
+from bomrl_theory.exact.optimum import Decided, Optimum
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.exact.sparse_model import Guesses, SparseEvaluation, SparseModel, Transitions, entries_of
+from bomrl_theory.exact.sparse_model import Guesses, SparseEvaluation, SparseModel, Transitions, digest, entries_of
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Enclosure, Numbers, Numeric, SingularSystem
 from bomrl_theory.numbers.enclosure import U
 from bomrl_theory.tasks.family import TaskFamily
@@ -67,7 +66,7 @@ def sparse_optimum(family: SparseFamily, transitions: Sequence[Transitions]) -> 
     actions, V, low, high, possible = (np.stack(column) for column in zip(*parts, strict=True))
     certain = possible.sum(axis=-1) == 1
     actions = np.where(certain, possible.argmax(axis=-1), actions)
-    decided = tuple("enclosure" if each.all() else "enclosed" for each in certain)
+    decided: tuple[Decided, ...] = tuple("enclosure" if each.all() else "enclosed" for each in certain)
     return SparseOptimum(actions, decided, V, Bounds(low, high), possible)
 
 
@@ -156,6 +155,8 @@ class SparseSolved(Solved):
     def __init__(self, family: SparseFamily):
         super().__init__(family)
         self._guesses = Guesses(family)
+        self._latest: list[tuple[Array, Numbers, Evaluation]] = []
+        """Read-only policies that were asked for last: they need no digest to be known again."""
 
     @cached_property
     def optimum(self) -> SparseOptimum:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -185,13 +186,18 @@ class SparseSolved(Solved):
         return self._stars[numbers]
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
+        for mine, kept_numbers, evaluation in self._latest:
+            if mine is policy and kept_numbers == numbers:
+                return evaluation
         weights = np.broadcast_to(policy, self.family.r.shape)
-        key = numbers, hashlib.blake2b(np.ascontiguousarray(weights)).digest()
+        key = numbers, digest(weights)
         if key not in self._evaluations:
             mine = [kept for kept in self._evaluations if kept[0] == numbers]
             for kept in mine[: len(mine) + 1 - KEPT_EVALUATIONS]:
                 del self._evaluations[kept]
             self._evaluations[key] = SparseEvaluation.of(self.model(numbers), weights)
+        if not policy.flags.writeable:
+            self._latest = [(policy, numbers, self._evaluations[key]), *self._latest[:1]]
         return self._evaluations[key]
 
     def at_optimum(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
@@ -201,7 +207,8 @@ class SparseSolved(Solved):
             return mine
         low = np.where(optimum.possible, values.low, np.inf).min(axis=-1)
         high = np.where(optimum.possible, values.high, -np.inf).max(axis=-1)
-        return np.where(optimum.open, Enclosure.between(low, high), mine)
+        hull: Numeric = Enclosure.between(low, high)
+        return np.where(optimum.open, hull, mine)
 
     def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
         return self.at_optimum(self.model(numbers).expected(values))
@@ -219,13 +226,14 @@ class SparseSolved(Solved):
         chosen = list(tasks)
         part = SparseSolved(self.family.only(chosen))
         whole = self.optimum
-        decided = tuple(whole.decided[task] for task in chosen)
+        decided: tuple[Decided, ...] = tuple(whole.decided[task] for task in chosen)
         bounds = Bounds(whole.bounds.low[chosen], whole.bounds.high[chosen])
         part.optimum = SparseOptimum(whole.actions[chosen], decided, whole.V[chosen], bounds, whole.possible[chosen])
         return part
 
     def forget(self) -> None:
         super().forget()
+        self._latest.clear()
         self._guesses.forget()
 
 

@@ -83,7 +83,7 @@ def family_named(spec: str, rng: np.random.Generator) -> Any:
     return TaskFamily(family.P, family.r, family.gamma, family.rho, family.weights, spec, family.labels)
 
 
-def _check_parameters(name: str, build: Callable[..., TaskFamily], parameters: dict[str, Any]) -> None:
+def _check_parameters(name: str, build: Callable[..., Any], parameters: dict[str, Any]) -> None:
     known = {p.name: p.annotation for p in inspect.signature(build).parameters.values() if p.name != "rng"}
     known.pop("variance", None)
     for key, value in parameters.items():

@@ -129,7 +129,8 @@ def judged_here(
             if found is None:
                 found = judged([theorems[place] for place in places], case)
                 on_found(job, index, found)
-            if isinstance(case.family, SparseFamily):
+            if isinstance(case, Case) and isinstance(case.family, SparseFamily):
+                case.forget()
                 case.forget()
             yield case, places, found
 
