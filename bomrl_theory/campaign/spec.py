@@ -24,18 +24,18 @@ RANDOM = "random"
 SETTINGS: tuple[str, ...] = get_args(Setting)
 LARGEST_STEPS = 10_000
 EXAMPLE = """\
-# bomrl campaign campaign.toml -o campaign
+# bomrl campaign campaign.toml -o first
 name = "first campaign"
 seed = 0
-theorems = ["contraction_kl_posterior", "contraction_kl_prior", "contraction_euclidean", "task_variance_sharp"]
-cases = 200                                  # in each cell of the grid
-chunk = 100                                  # cases in a file
-batch = 50                                   # cases that share a meta-policy, and a lambda that is drawn
+theorems = ["contraction_kl_posterior", "contraction_kl_prior", "contraction_euclidean", "no_adaptation"]
+cases = 400                                  # in each cell of the grid
+chunk = 200                                  # cases in a file
+batch = 100                                  # cases that share a meta-policy, and a lambda that is drawn
 
 [adaptation]
-algorithms = ["kl-posterior", "kl-prior", "euclidean"]
+algorithms = ["none", "kl-posterior", "kl-prior", "euclidean"]
 lambdas = ["1/10", "random"]
-meta_policies = ["random", "barycentre"]
+meta_policies = ["uniform", "random"]
 
 [[families]]
 kind = "garnet"
@@ -46,7 +46,6 @@ gamma = ["9/10", "99/100"]
 
 [[families]]
 kind = "corners"
-tasks = 3
 """
 
 
