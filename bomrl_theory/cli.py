@@ -1566,10 +1566,7 @@ def _print_campaign(tallies: Sequence[Tally], summary: dict[str, Any], folder: P
     for one in tallies:
         table.add_row(
             one.theorem.id,
-            *(
-                str(one.outcomes[o])
-                for o in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE)
-            ),
+            *(str(one.outcomes[o]) for o in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE)),
             _number(one.largest),
             _number(one.median),
             _remark(one),

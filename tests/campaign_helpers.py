@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 
 from bomrl_theory.campaign.backends import Backend
 from bomrl_theory.campaign.command import Campaign, done
@@ -11,13 +14,13 @@ SMALL = """
 name = "small"
 seed = 3
 theorems = ["contraction_kl_posterior", "task_variance_sharp", "no_adaptation", "cpo_upper"]
-cases = 12
-chunk = 4
+cases = 4
+chunk = 3
 batch = 2
 
 [adaptation]
 algorithms = ["none", "kl-posterior", "wrong-task"]
-lambdas = ["1/10", "random"]
+lambdas = ["random"]
 meta_policies = ["uniform", "barycentre"]
 
 [[families]]
@@ -51,3 +54,8 @@ def run(spec: Path, folder: Path, backend: Backend = "serial", *, resume: bool =
 def content(folder: Path) -> dict[str, bytes]:
     """Every file with its bytes."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """The verdicts in a folder."""
+    return pq.read_table(folder / "cases").to_pylist()

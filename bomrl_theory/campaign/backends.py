@@ -171,16 +171,17 @@ class Dask:
     def __init__(self, scheduler: str):
         try:
             import distributed
+            from distributed.scheduler import KilledWorker
         except ImportError:
             raise MissingExtra("distributed", "dask") from None
         try:
-            self._client = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
+            self._client: Any = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InvalidTask(
                 f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__}); start one with "
                 "'dask scheduler', and workers with 'dask worker ADDRESS'"
             ) from None
-        self.lost: tuple[type[Exception], ...] = (distributed.scheduler.KilledWorker, CancelledError)
+        self.lost: tuple[type[Exception], ...] = (KilledWorker, CancelledError)
         # Dask moves the chunks of a dead worker to others by itself.
         self._executor = self._client.get_executor(pure=False)
 

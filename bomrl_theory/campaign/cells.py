@@ -148,11 +148,11 @@ def cells_of(spec: Spec) -> tuple[Cell, ...]:
     """
     cells: list[Cell] = []
     met: set[str] = set()
-    for grid, *combination in itertools.product(
+    for grid, meta_policy, algorithm, lam, steps in itertools.product(
         spec.families, spec.meta_policies, spec.algorithms, spec.lambdas, spec.steps
     ):
         for parameters in _products(grid):
-            cell = _cell(spec, grid, parameters, *combination)
+            cell = _cell(spec, grid, parameters, meta_policy, algorithm, lam, steps)
             covering = () if cell is None else _covering(spec.theorems, cell)
             if cell is None or not covering or any(cell.key == other.key for other in cells):
                 continue

@@ -103,7 +103,8 @@ def judge_chunk(work: Work) -> Done:
     """
     if work.version != own_version():
         raise InvalidTask(
-            f"a worker has bomrl-theory {own_version()}, the campaign began with {work.version}; install the same version"
+            f"a worker has bomrl-theory {own_version()}, the campaign began with {work.version}; "
+            "install the same version everywhere"
         )
     with _turn:
         theorems = [loaded(source) for source in work.theorems]

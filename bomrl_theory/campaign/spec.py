@@ -200,16 +200,12 @@ class _Reader:
                 for place, entry in enumerate(families)
             ),
             algorithms=_names(adaptation.get("algorithms", _REQUIRED), "adaptation.algorithms", known_algorithms()),
-            lambdas=tuple(
-                _lambda(x) for x in _several(adaptation.get("lambdas", [RANDOM]), "adaptation.lambdas")
-            ),
+            lambdas=tuple(_lambda(x) for x in _several(adaptation.get("lambdas", [RANDOM]), "adaptation.lambdas")),
             steps=tuple(
                 _whole(x, "adaptation.steps", 0, LARGEST_STEPS)
                 for x in _several(adaptation.get("steps", [1]), "adaptation.steps")
             ),
-            meta_policies=_names(
-                adaptation.get("meta_policies", [RANDOM]), "adaptation.meta_policies", META_POLICIES
-            ),
+            meta_policies=_names(adaptation.get("meta_policies", [RANDOM]), "adaptation.meta_policies", META_POLICIES),
         )
 
     def _theorems(self, value: Any) -> tuple[tuple[Theorem, ...], tuple[TheoremSource, ...], bool]:
@@ -268,7 +264,9 @@ class _Reader:
             name,
             None,
             {
-                key: tuple(_parameter(x, f"{where}{key}", kind.parameters[key]) for x in _several(value, f"{where}{key}"))
+                key: tuple(
+                    _parameter(x, f"{where}{key}", kind.parameters[key]) for x in _several(value, f"{where}{key}")
+                )
                 for key, value in sorted(values.items())
             },
         )

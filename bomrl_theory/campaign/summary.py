@@ -118,7 +118,7 @@ def tally(theorems: Sequence[Theorem], files: Iterable[Path]) -> list[Tally]:
     tallies = {theorem.id: Tally(theorem) for theorem in theorems}
     for file in files:
         try:
-            table = pq.read_table(file, columns=list(COLUMNS), partitioning=None)
+            table = pq.ParquetFile(file).read(columns=list(COLUMNS))
         except (OSError, ValueError) as error:
             raise InvalidFile(f"{file} is damaged ({error}); delete it, and go on with --resume") from None
         names = _texts(table["theorem"])

@@ -84,5 +84,7 @@ def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, saved: int =
                 full[index] = attempt.verdict(row, index if theorem.scope == "task" else None)
             else:
                 full.pop(index, None)
-    kept = {index: full[index] for index in sorted(full, key=lambda i: (outcomes[i] is not Outcome.VIOLATED, i))[:saved]}
+    kept = {
+        index: full[index] for index in sorted(full, key=lambda i: (outcomes[i] is not Outcome.VIOLATED, i))[:saved]
+    }
     return Columns(left, bound, outcomes, grades, numbers, certified, reasons, kept)
