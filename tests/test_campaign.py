@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,16 @@ from helpers import Bomrl
 
 from bomrl_theory.campaign.cells import cells_of
 from bomrl_theory.campaign.command import Campaign
+from bomrl_theory.campaign.redraw import save_row
 from bomrl_theory.campaign.spec import EXAMPLE, read_spec
-from bomrl_theory.errors import InvalidFile
+from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
 from bomrl_theory.theory.case import Case
 from bomrl_theory.verify.casefile import load_case
 from bomrl_theory.verify.columns import judge_columns
 from bomrl_theory.verify.verdict import Outcome, judge
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "campaigns.md"
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TIGHTENED = """
 from dataclasses import replace
 from bomrl_theory.theory.registry import theorem_named
@@ -262,3 +266,57 @@ def test_a_refuted_theorem_is_expected_to_be_violated(tmp_path: Path) -> None:
     assert tallies[0].theorem.id == "published_bound-v1"
     assert tallies[0].witness == Outcome.VIOLATED
     assert tallies[0].exit_code == 0
+
+
+def test_a_row_is_drawn_again(serial: tuple[Path, Campaign], tmp_path: Path) -> None:
+    """The case of any row, with the verdict that the table has; what does not exist is refused."""
+    folder, _ = serial
+    rows = [row for row in rows_of(folder / "out") if row["theorem"] == "task_variance_sharp-v1"]
+    for row in rows[::5]:
+        file = tmp_path / "row.json"
+        where = {"cell": int(row["cell"]), "case": row["case"], "file": file}
+        case, verdict = save_row(folder / "spec.toml", "task_variance_sharp", **where)
+        assert (verdict.outcome, verdict.left, verdict.bound) == (row["outcome"], row["left"], row["bound"])
+        assert load_case(file)[1].describe() == case.describe()
+    with pytest.raises(UnknownName, match="unknown theorem of the campaign 'coverage'"):
+        save_row(folder / "spec.toml", "coverage", cell=0, case=0, file=tmp_path / "row.json")
+    with pytest.raises(InvalidTask, match="no_adaptation-v1 does not speak about cell 2"):
+        save_row(folder / "spec.toml", "no_adaptation", cell=2, case=0, file=tmp_path / "row.json")
+    with pytest.raises(InvalidTask, match="there is no case 4 of cell 0"):
+        save_row(folder / "spec.toml", "cpo_upper", cell=0, case=4, file=tmp_path / "row.json")
+
+
+@pytest.mark.parametrize("module", ["pandas", "duckdb", "bomrl_theory"])
+def test_the_documented_questions_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str
+) -> None:
+    """The Python of docs/campaigns.md, on a small campaign in the folder of its example."""
+    pytest.importorskip(module)
+    (block,) = [
+        text for text in BLOCK.findall(PAGE.read_text()) if f"import {module}" in text or f"from {module}" in text
+    ]
+    monkeypatch.chdir(tmp_path)
+    if module == "bomrl_theory":
+        write(tmp_path, EXAMPLE, "campaign.toml")
+        exec(block, {})
+        assert json.loads(Path("row.json").read_text())["verdict"]["outcome"] == "HOLDS"
+        return
+    write(tmp_path, SMALL, "campaign.toml")
+    run(Path("campaign.toml"), Path("first"))
+    exec(block, {})
+    out = capsys.readouterr().out
+    assert "cpo_upper-v1" in out
+    assert "HOLDS" in out or module == "duckdb"
+    if module == "duckdb":
+        import duckdb
+
+        rows = duckdb.sql("SELECT count(*) FROM read_parquet('first/cases/*/*.parquet')").fetchall()
+        assert rows[0][0] == len(rows_of(Path("first")))
+
+
+def test_the_documented_file_is_read(tmp_path: Path) -> None:
+    """The one in docs/campaigns.md, with a theorem that exists."""
+    pytest.importorskip("gymnasium")
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    spec = read_spec(write(tmp_path, text.replace("my_bound.py", "cpo_upper")))
+    assert {cell.lam for cell in cells_of(spec)} == {"1", "1/10", "3/10", "random"}

@@ -147,15 +147,26 @@ def loaded(source: TheoremSource) -> Theorem:
 
 def _judged(work: Work, theorems: list[Theorem]) -> Iterator[tuple[Block, list[SavedCase]]]:
     """The verdicts of each theorem, batch by batch."""
+    for batch in _batches(work):
+        for theorem in theorems:
+            if theorem.covers(batch.case):
+                yield from batch.judged(theorem, work.saved)
+
+
+def _batches(work: Work) -> Iterator[_Batch]:
     chunk, cell = work.chunk, work.chunk.cell
     rng = cell.generator(work.seed, chunk.index)
     size = work.batch if cell.how.independent else 1
     for first in range(chunk.first, chunk.first + chunk.count, size):
         families = min(size, chunk.first + chunk.count - first)
-        batch = _Batch.of(cell, cell.draw(families, rng), first, families)
-        for theorem in theorems:
-            if theorem.covers(batch.case):
-                yield from batch.judged(theorem, work.saved)
+        yield _Batch.of(cell, cell.draw(families, rng), first, families)
+
+
+def drawn_case(work: Work, number: int) -> AnyCase:
+    """A case of the chunk, by its number in the cell."""
+    with _turn:
+        batch = next(batch for batch in _batches(work) if batch.first <= number < batch.first + batch.families)
+        return batch.family(number - batch.first)
 
 
 @dataclass(frozen=True)
@@ -197,7 +208,7 @@ class _Batch:
             return
         for place in range(self.families):
             if place not in self.own:
-                self.own[place] = self._family(place), {}
+                self.own[place] = self.family(place), {}
             case, views = self.own[place]
             columns = judge_columns(theorem, case, views, saved=saved)
             yield (
@@ -205,7 +216,10 @@ class _Batch:
                 self._saved(theorem, columns, case, self.first + place),
             )
 
-    def _family(self, place: int) -> AnyCase:
+    def family(self, place: int) -> AnyCase:
+        """One family's case."""
+        if self.families == 1:
+            return self.case
         tasks = tuple(range(place * self.tasks, (place + 1) * self.tasks))
         case = self.case
         if case.algorithm.mixes_tasks and isinstance(case, Case):  # what the whole adapted to is not what it would
@@ -236,6 +250,4 @@ class _Batch:
                 case, verdict = case.restricted((verdict.task or 0,)), replace(verdict, task=0)
         origin = f"{self.cell.kind or self.cell.named}, cell {self.cell.index}, case {number}"
         named: Any = replace(case, origin=origin)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        if isinstance(case, Case):  # what was adapted to is kept
-            named.__dict__["adaptation"] = case.adaptation
         return SavedCase(theorem.id, verdict.outcome, number, task, case_text(named, verdict))
