@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -310,8 +311,8 @@ def test_the_documented_questions_are_answered(
     if module == "duckdb":
         import duckdb
 
-        rows = duckdb.sql("SELECT count(*) FROM read_parquet('first/cases/*/*.parquet')").fetchall()
-        assert rows[0][0] == len(rows_of(Path("first")))
+        counted: Any = duckdb.sql("SELECT count(*) FROM read_parquet('first/cases/*/*.parquet')")
+        assert counted.fetchall()[0][0] == len(rows_of(Path("first")))
 
 
 def test_the_documented_file_is_read(tmp_path: Path) -> None:
