@@ -1,7 +1,7 @@
 """A campaign of a million cases, with what it costs: CPU seconds, rate, and memory as it goes.
 
 Runs experiments/campaign.toml on two processes of this machine, keeps its Parquet files out of the repository and
-writes ``summary.json`` and ``cost.json``. ``--cases`` makes each cell smaller, for a shorter measurement of the same grid.
+writes ``summary.json`` and ``cost.json``. ``--cases`` makes each cell smaller, for a shorter measurement.
 
     python experiments/campaign.py
 """

@@ -194,3 +194,38 @@ def test_a_killed_worker_loses_nothing(serial: tuple[Path, Campaign], tmp_path: 
     campaign.run(done_by(pool, campaign.works()), kill_one)
     campaign.summary()
     assert content(tmp_path / "out") == content(folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("joblib.externals", ("--workers", "2"), "campaign"),
+        ("distributed", ("--scheduler", "tcp://127.0.0.1:9"), "dask"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    bomrl: Bomrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, options: tuple[str, ...], extra: str
+) -> None:
+    """With the line that installs it."""
+    write(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = bomrl("campaign", "spec.toml", "-o", "out", *options)
+    assert code == 2
+    assert f"python -m pip install 'bomrl-theory[{extra}]'" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_pyarrow_there_is_still_help(tmp_path: Path) -> None:
+    """The example is printed; a campaign names the extra and writes nothing."""
+    program = "import sys; sys.modules['pyarrow'] = None; from bomrl_theory.cli import main; main()"
+
+    def called(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, "campaign", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert called("--example").returncode == 0
+    write(tmp_path)
+    refused = called("spec.toml", "-o", "out")
+    assert refused.returncode == 2
+    assert "bomrl-theory[campaign]" in refused.stderr
+    assert not (tmp_path / "out").exists()

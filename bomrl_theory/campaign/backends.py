@@ -10,13 +10,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, Literal, Protocol
 
-from bomrl_theory.campaign.chunk import Done, Work, judge_chunk
+from bomrl_theory.campaign.chunk import Done, Work, judge_chunk, own_version
 from bomrl_theory.errors import InvalidTask, LostWorker, MissingExtra
 
 Backend = Literal["serial", "processes", "dask"]
@@ -27,6 +27,22 @@ ATTEMPTS = 4
 """A chunk whose workers die so often in a row is given up: it is the chunk that kills them."""
 PATIENCE = 10.0
 """Seconds for a scheduler to answer."""
+
+
+def check_installed(backend: Backend) -> None:
+    """Require what the backend needs, before anything is written.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        if backend == "processes":
+            from joblib.externals import loky  # noqa: F401
+        elif backend == "dask":
+            import distributed  # noqa: F401
+    except ImportError:
+        package, extra = ("joblib", "campaign") if backend == "processes" else ("distributed", "dask")
+        raise MissingExtra(package, extra) from None
 
 
 class Pool(Protocol):
@@ -53,12 +69,16 @@ class Pool(Protocol):
         ...
 
 
-def done_here(works: Iterable[Work]) -> Iterator[Done]:
+Results = Generator[Done, None, None]
+"""What comes of the chunks; closing it ends the workers."""
+
+
+def done_here(works: Iterable[Work]) -> Results:
     """One after the other, in this process."""
-    return map(judge_chunk, works)
+    yield from map(judge_chunk, works)
 
 
-def done_by(pool: Pool, works: Iterable[Work]) -> Iterator[Done]:
+def done_by(pool: Pool, works: Iterable[Work]) -> Results:
     """By the pool, which is closed at the end.
 
     Raises:
@@ -117,10 +137,9 @@ class Processes:
     lost = (BrokenProcessPool, CancelledError)
 
     def __init__(self, count: int):
-        try:
-            from joblib.externals import loky
-        except ImportError:
-            raise MissingExtra("joblib", "campaign") from None
+        check_installed("processes")
+        from joblib.externals import loky
+
         self.size = count
         # One thread each: the processes are the parallelism, and sums must not depend on how threads share them.
         environment = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -165,21 +184,27 @@ class Dask:
 
     Raises:
         MissingExtra: distributed is not installed.
-        InvalidTask: no scheduler answers there.
+        InvalidTask: no scheduler answers there, or a worker lacks this package.
     """
 
     def __init__(self, scheduler: str):
-        try:
-            import distributed
-            from distributed.scheduler import KilledWorker
-        except ImportError:
-            raise MissingExtra("distributed", "dask") from None
+        check_installed("dask")
+        import distributed
+        from distributed.scheduler import KilledWorker
+
         try:
             self._client: Any = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InvalidTask(
                 f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__}); start one with "
                 "'dask scheduler', and workers with 'dask worker ADDRESS'"
+            ) from None
+        try:
+            self._client.run(own_version)
+        except ImportError as error:
+            self._client.close()
+            raise InvalidTask(
+                f"--scheduler {scheduler}: a worker there cannot work ({error}); install bomrl-theory[dask] on it"
             ) from None
         self.lost: tuple[type[Exception], ...] = (KilledWorker, CancelledError)
         # Dask moves the chunks of a dead worker to others by itself.

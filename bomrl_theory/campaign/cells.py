@@ -16,7 +16,7 @@ import numpy as np
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.campaign.kinds import KINDS, Kind, named_kind
 from bomrl_theory.campaign.spec import RANDOM, FamilyGrid, Spec, is_random
-from bomrl_theory.errors import InvalidFile, InvalidTask
+from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.linear_quadratic.random import random_meta_policy
 from bomrl_theory.meta.barycentre import barycentre
@@ -148,15 +148,17 @@ def cells_of(spec: Spec) -> tuple[Cell, ...]:
     """
     cells: list[Cell] = []
     met: set[str] = set()
+    keys: set[tuple[int, ...]] = set()
     for grid, meta_policy, algorithm, lam, steps in itertools.product(
         spec.families, spec.meta_policies, spec.algorithms, spec.lambdas, spec.steps
     ):
         for parameters in _products(grid):
             cell = _cell(spec, grid, parameters, meta_policy, algorithm, lam, steps)
             covering = () if cell is None else _covering(spec.theorems, cell)
-            if cell is None or not covering or any(cell.key == other.key for other in cells):
+            if cell is None or not covering or cell.key in keys:
                 continue
             met.update(theorem.id for theorem in covering)
+            keys.add(cell.key)
             cells.append(replace(cell, index=len(cells)))
     unmet = next((theorem for theorem in spec.theorems if theorem.id not in met), None)
     if unmet is not None and (not cells or not spec.whole_setting):
@@ -165,7 +167,7 @@ def cells_of(spec: Spec) -> tuple[Cell, ...]:
             f"{spec.path}: no combination in the grid is what {unmet.id} speaks about: {unmet.setting} tasks, "
             f"{' or '.join(unmet.algorithms)}{steps}; add it to the grid, or leave the theorem out"
         )
-    for cell in cells:
+    for cell in {(cell.kind, cell.named, cell.parameters): cell for cell in cells}.values():
         _check(spec, cell)
     return tuple(cells)
 
@@ -211,5 +213,5 @@ def _check(spec: Spec, cell: Cell) -> None:
     parameters = {key: Fraction(value) if key == "gamma" else value for key, value in cell.parameters}
     try:
         cell.how.build(**parameters, rng=np.random.default_rng(0))
-    except InvalidTask as error:
+    except (InvalidTask, InvalidFile, UnknownName) as error:
         raise InvalidFile(f"{spec.path}: families {cell.kind or cell.named}: {error}") from None

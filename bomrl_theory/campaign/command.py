@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bomrl_theory.campaign.backends import BACKENDS, Backend, Dask, Processes, done_by, done_here
+from bomrl_theory.campaign.backends import (
+    BACKENDS,
+    Backend,
+    Dask,
+    Processes,
+    Results,
+    check_installed,
+    done_by,
+    done_here,
+)
 from bomrl_theory.campaign.cells import Cell, Chunk, cells_of, chunks_of
 from bomrl_theory.campaign.chunk import Done, Work, own_version
 from bomrl_theory.campaign.spec import Spec, read_spec
@@ -68,7 +78,7 @@ class Campaign:
         for chunk in self.open:
             yield Work(own_version(), spec.seed, chunk, spec.batch, spec.sources, spec.saved)
 
-    def run(self, done: Iterator[Done], on_done: Callable[[Done], None] = lambda done: None) -> None:
+    def run(self, done: Results, on_done: Callable[[Done], None] = lambda done: None) -> None:
         """Keep what comes of each chunk as it comes.
 
         Raises:
@@ -76,10 +86,11 @@ class Campaign:
         """
         finished: set[tuple[int, int]] = set()
         try:
-            for one in done:
-                self.store.add(one)
-                finished.add((one.chunk.cell.index, one.chunk.index))
-                on_done(one)
+            with closing(done):  # whatever happens, nobody works on
+                for one in done:
+                    self.store.add(one)
+                    finished.add((one.chunk.cell.index, one.chunk.index))
+                    on_done(one)
         finally:
             self.open = [chunk for chunk in self.open if (chunk.cell.index, chunk.index) not in finished]
 
@@ -107,6 +118,7 @@ def workers_of(backend: str | None, workers: int | None, scheduler: str | None) 
     """The backend and its number of processes, checked.
 
     Raises:
+        MissingExtra: what the backend needs is not installed.
         InvalidTask: options that do not go together.
     """
     if backend is None:
@@ -119,10 +131,11 @@ def workers_of(backend: str | None, workers: int | None, scheduler: str | None) 
         raise InvalidTask(f"--workers {workers} is for --backend processes; leave it out")
     if workers is not None and workers < 1:
         raise InvalidTask(f"--workers {workers}: nobody would work; give 1 or more, or leave it out")
+    check_installed(backend)
     return backend, workers or usable_processors()
 
 
-def done(campaign: Campaign, backend: Backend, workers: int, scheduler: str | None) -> Iterator[Done]:
+def done(campaign: Campaign, backend: Backend, workers: int, scheduler: str | None) -> Results:
     """What comes of the campaign's chunks.
 
     Raises:
