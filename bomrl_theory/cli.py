@@ -27,6 +27,7 @@ from bomrl_theory.errors import BomrlError, BrokenPlugin, MissingExtra
 if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from rich.console import Console
 
+    from bomrl_theory.campaign.summary import Tally
     from bomrl_theory.control.evaluate import Line, Trained
     from bomrl_theory.control.train import ControlRun
     from bomrl_theory.exact.solved import Solved
@@ -226,6 +227,78 @@ def verify(
         _tell_interrupted(context, kept, plan.count + len(chosen))
         _exit(INTERRUPTED)
     _exit(run.exit_code)
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""bomrl campaign --example > campaign.toml
+bomrl campaign campaign.toml -o first
+bomrl campaign campaign.toml -o first --resume --workers 2
+bomrl campaign campaign.toml -o second --backend dask --scheduler tcp://127.0.0.1:8786 --json""",
+)
+@click.argument("spec", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="SPEC.toml")
+@click.option("--example", is_flag=True, help="Print a small SPEC.toml and end.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Directory to write: cases/ (Parquet), counterexamples/, summary.json.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the campaign in DIR, which had the same SPEC.toml.")
+@click.option("--workers", type=int, help="Processes of this machine (default: one a processor); 1 needs no other.")
+@click.option("--backend", metavar="NAME", help="serial, processes (default) or dask; the bytes are the same.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of an existing Dask cluster, with --backend dask.")
+@json_option
+@click.pass_context
+def campaign(
+    context: click.Context,
+    spec: Path | None,
+    example: bool,
+    output: Path | None,
+    resume: bool,
+    workers: int | None,
+    backend: str | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    """Decide millions of cases: theorems x families x parameters, as SPEC.toml says.
+
+    Every chunk of cases becomes one Parquet file. A campaign may be interrupted or killed at any time; the same command
+    with --resume does the rest. However it is run, the same files come of it.
+
+    Exit codes: 0 all as expected, 1 a counterexample (or none for a refuted theorem), 2 usage, 3 undecided or nothing
+    in scope, 130 interrupted.
+    """
+    from bomrl_theory.campaign.spec import EXAMPLE
+
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return
+    if spec is None or output is None:
+        raise click.UsageError("give SPEC.toml and -o DIR; --example prints a SPEC.toml")
+    from bomrl_theory.campaign.command import Campaign, done, workers_of
+
+    who = workers_of(backend, workers, scheduler)
+    begun = Campaign.begin(spec, output, resume=resume)
+    try:
+        with _progress("campaign", begun.cases, done=begun.cases - begun.open_cases, lines=True) as advance:
+            counts: Counter[str] = Counter()
+
+            def told(chunk: Any) -> None:
+                counts.update(chunk.counts)
+                advance(", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()), chunk.chunk.count)
+
+            begun.run(done(begun, *who, scheduler), told)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted with {begun.open_cases} of {begun.cases} cases to do; go on with:", err=True)
+        click.echo(f"  {_resume_command(context)}", err=True)
+    tallies, summary = begun.summary()
+    if as_json:
+        _print_json(summary)
+    else:
+        _print_campaign(tallies, summary, output, begun.files)
+    _exit(summary["exit_code"] if summary["finished"] else INTERRUPTED)
 
 
 @cli.command(
@@ -1183,8 +1256,8 @@ def _certificates(path: Path | None, seed: int, resume: bool = False) -> Iterato
 
 
 @contextmanager
-def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
-    """A bar with rate and time left on stderr; nothing where stderr is not a terminal."""
+def _progress(title: str, total: int, done: int = 0, *, lines: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar with rate and time left on stderr; where it is no terminal nothing, or with ``lines`` one now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -1196,6 +1269,9 @@ def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str],
             return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
     console = Console(stderr=True)
+    if lines and not console.is_terminal:
+        yield _lines(title, total, done)
+        return
     columns = (
         TextColumn(title),
         BarColumn(),
@@ -1206,7 +1282,30 @@ def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str],
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=total, completed=done, now="")
-        yield lambda now: progress.update(bar, advance=1, now=now)
+        yield lambda now, by=1: progress.update(bar, advance=by, now=now)
+
+
+SECONDS_A_LINE = 30.0
+
+
+def _lines(title: str, total: int, done: int) -> Callable[..., None]:
+    """Tell rate and time left on stderr, a line every :data:`SECONDS_A_LINE`."""
+    import time
+
+    begin = last = time.monotonic()
+    count = 0
+
+    def told(now: str, by: int = 1) -> None:
+        nonlocal count, last
+        count += by
+        time_now = time.monotonic()
+        if time_now - last >= SECONDS_A_LINE:
+            last = time_now
+            rate = count / (time_now - begin)
+            left = (total - done - count) / rate
+            click.echo(f"{title}: {done + count} of {total}, {rate:.1f}/s, {left / 60:.1f} min left; {now}", err=True)
+
+    return told
 
 
 @contextmanager
@@ -1533,6 +1632,46 @@ def _print_case(case: AnyCase, verdict: Verdict) -> None:
     click.echo(f"  bound = {verdict.bound:.12g}  ({verdict.exact[1]})")
 
 
+def _print_campaign(tallies: Sequence[Tally], summary: dict[str, Any], folder: Path, files: Mapping[str, str]) -> None:
+    """The table, where ratios are largest, and how to decide saved cases again; ``files`` of theorems by id."""
+    from rich import box
+    from rich.table import Table
+
+    from bomrl_theory.verify.verdict import Outcome
+
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("theorem", overflow="fold")
+    for heading in ("holds", "violated", "open", "out of\nscope", "max\nratio", "median\nratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for one in tallies:
+        table.add_row(
+            one.theorem.id,
+            *(str(one.outcomes[o]) for o in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE)),
+            _number(one.largest),
+            _number(one.median),
+            _remark(one),
+        )
+    console.print(table)
+    for one, entry in zip(tallies, summary["theorems"], strict=True):
+        if one.where:
+            place = ", ".join(f"{name} {value}" for name, value in one.where.items() if value is not None)
+            console.print(f"{one.theorem.id}: largest ratio {_number(one.largest)} at {place}", highlight=False)
+        saved = entry["saved_cases"]
+        if saved:
+            click.echo(_replay_command(folder / saved[0], files.get(one.theorem.id)))
+    done, cases = summary["cases_done"], summary["cases"]
+    total = f"{done} of {cases} cases" if not summary["finished"] else f"{cases} cases in {summary['cells']} cells"
+    floats = sum(one.floats_only for one in tallies)
+    certified = "all certified" if not floats else f"{floats} of them float, not certified"
+    console.print(f"{summary['verdicts']} verdicts on {total}, {certified}; seed {summary['seed']}", highlight=False)
+    shares = ", ".join(
+        f"{name} {count / max(1, summary['verdicts']):.1%}" for name, count in summary["decided_by"].items()
+    )
+    console.print(f"decided by: {shares}", highlight=False)
+
+
 def _remark(result: Any) -> str:
     """What stands out about a theorem's row."""
     if result.exit_code == 1:
@@ -1775,7 +1914,7 @@ def _resume_command(context: click.Context) -> str:
         else:
             name = parameter.opts[-1]
             options += [name] if value is True else [text for each in values for text in (name, str(each))]
-    return shlex.join(["bomrl", str(context.info_name), *arguments, *options, "--resume"])
+    return shlex.join(["bomrl", context.info_name or "", *arguments, *options, "--resume"])
 
 
 def _can_draw() -> bool:

@@ -12,6 +12,7 @@ from helpers import Bomrl
 
 from bomrl_theory import api
 from bomrl_theory.errors import InvalidTask, UnknownName
+from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.files import save_family
 from bomrl_theory.theory.small import two_arms
 
@@ -50,6 +51,7 @@ def test_a_violation_is_told() -> None:
 
 def test_families_by_object_name_and_file_agree(tmp_path: Path) -> None:
     drawn = api.family("garnet:states=4,actions=2,tasks=2", seed=5)
+    assert isinstance(drawn, TaskFamily)
     save_family(drawn, tmp_path / "drawn.json")
     columns = ["theorem", "algorithm", "lambda", "task", "outcome", "exact_left", "exact_bound"]
     tables = [api.verify("no_adaptation", on, cases=2)[columns] for on in (drawn, api.solve(drawn))]

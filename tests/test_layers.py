@@ -27,6 +27,7 @@ LAYERS = (
     "theorems",
     "formal",
     "verify",
+    "campaign",
     "control",
     "report",
     "regress",
@@ -43,7 +44,17 @@ DISCOVERY = {
     ("meta/certified_step.py", "theorems"),
 }
 """Where a lower layer looks up, when asked, what a higher one registers."""
-OPTIONAL = ("torch", "cvxpy", "matplotlib", "pandas", "gymnasium", "mujoco")
+OPTIONAL = (
+    "torch",
+    "cvxpy",
+    "matplotlib",
+    "pandas",
+    "gymnasium",
+    "mujoco",
+    "joblib",
+    "pyarrow",
+    "distributed",
+)
 
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

@@ -130,7 +130,7 @@ def save_case(case: AnyCase, verdict: Verdict, directory: Path) -> Path:
     """
     check_directory(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(_text(case, verdict).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(case_text(case, verdict).encode()).hexdigest()[:8]
     path = directory / f"{verdict.theorem}-{digest}.json"
     write_case(case, verdict, path)
     return path
@@ -143,10 +143,11 @@ def write_case(case: AnyCase, verdict: Verdict, path: Path) -> None:
         InvalidFile: the place cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(_text(case, verdict), encoding="utf-8")
+        temporary.write_text(case_text(case, verdict), encoding="utf-8")
 
 
-def _text(case: AnyCase, verdict: Verdict) -> str:
+def case_text(case: AnyCase, verdict: Verdict) -> str:
+    """A case file's content."""
     return json.dumps(case_mapping(case, verdict), indent=1) + "\n"
 
 

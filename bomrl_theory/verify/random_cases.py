@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,6 +12,7 @@ from jaxtyping import Float64
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.mdp import check_sizes
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.draws import ADAPTATIONS, Draw
 
@@ -18,14 +20,26 @@ DISCOUNTS = (0, Fraction(1, 2), Fraction(4, 5), Fraction(9, 10), Fraction(99, 10
 LARGEST_STATES, LARGEST_ACTIONS, LARGEST_TASKS = 8, 4, 5
 
 
-def random_family(rng: np.random.Generator, *, name: str = "random") -> TaskFamily:
+def random_family(
+    rng: np.random.Generator,
+    *,
+    tasks: int | None = None,
+    states: int | None = None,
+    actions: int | None = None,
+    gamma: Any = None,
+    name: str = "random",
+) -> TaskFamily:
     """A small family: sparse, deterministic or dense rows, tied actions, degenerate starts.
 
-    1 to 8 states, 1 to 4 actions, 1 to 5 tasks; gamma from 0 to 0.999.
+    What is not given is drawn: 1 to 8 states, 1 to 4 actions, 1 to 5 tasks; gamma from 0 to 0.999.
+
+    Raises:
+        InvalidTask: a size below 1, or an invalid discount.
     """
-    T = int(rng.integers(1, LARGEST_TASKS + 1))
-    S = int(rng.integers(1, LARGEST_STATES + 1))
-    A = int(rng.integers(1, LARGEST_ACTIONS + 1))
+    T = int(rng.integers(1, LARGEST_TASKS + 1)) if tasks is None else tasks
+    S = int(rng.integers(1, LARGEST_STATES + 1)) if states is None else states
+    A = int(rng.integers(1, LARGEST_ACTIONS + 1)) if actions is None else actions
+    check_sizes(T * S**2 * A, tasks=T, states=S, actions=A)
     P = _weights(rng, (T, S, A), S)
     if rng.random() < 0.3:  # tasks that differ in rewards only
         P = np.broadcast_to(P[:1], P.shape).copy()
@@ -36,8 +50,8 @@ def random_family(rng: np.random.Generator, *, name: str = "random") -> TaskFami
         P[:, state, 1], r[:, state, 1] = P[:, state, 0], r[:, state, 0]
     rho = _weights(rng, (T,), S)
     weights = rng.integers(1, 5, T).astype(float)
-    gamma = DISCOUNTS[rng.integers(len(DISCOUNTS))]
-    return TaskFamily.new(P, r, gamma, rho, weights, name=name, row_weights=True)
+    discount = DISCOUNTS[rng.integers(len(DISCOUNTS))] if gamma is None else gamma
+    return TaskFamily.new(P, r, discount, rho, weights, name=name, row_weights=True)
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, ...], states: int) -> Float64[Array, "..."]:

@@ -7,7 +7,7 @@ proved" is never "true". A verdict reached in float64 alone says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -111,6 +111,8 @@ class Verdict:
 CERTIFIED: tuple[Numbers, ...] = (ENCLOSURES, Balls(128), Rationals(256), Balls(1024), Rationals(4096))
 """Number systems in the order they are tried."""
 SHOWN_DIGITS = 30
+UNSOLVED = "no number system could solve this case within its precision"
+DIVIDES_BY_ZERO = "a side or an assumption divides by zero"
 REFERENCES = {"task": gap_phi.symbol, "family": over_tasks(w.symbol * gap_phi.symbol)}
 """The gap without adaptation, which an informative bound is below."""
 
@@ -176,39 +178,54 @@ def judge(
         reason = f"speaks about {', '.join(theorem.algorithms)}" + (f", {theorem.steps} step" if theorem.steps else "")
         reason += f", on {theorem.setting} tasks" if case.setting != theorem.setting else ""
         return [Verdict(theorem.id, Outcome.OUT_OF_SCOPE, name, reason=reason) for name in names]
-    reason = "no number system could solve this case within its precision"
-    verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=reason) for name in names]
-    left_open = tuple(range(count))
-    for numbers in only or ladder(case, theorem):
-        if precise and numbers is ENCLOSURES and not isinstance(case.family, SparseFamily):
-            continue
+    verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=UNSOLVED) for name in names]
+    only_doubles = isinstance(case.family, SparseFamily)
+    systems = [x for x in only or ladder(case, theorem) if only_doubles or not (precise and x is ENCLOSURES)]
+    for attempt, places in attempts(theorem, case, views, systems):
+        for index, place in places.items():
+            if isinstance(attempt, str):
+                verdicts[index] = replace(verdicts[index], reason=attempt)
+            else:
+                verdicts[index] = attempt.verdict(place, names[index])
+    return verdicts
+
+
+def attempts(
+    theorem: Theorem, case: AnyCase, views: Views, systems: Sequence[Numbers]
+) -> Iterator[tuple[Attempt | str, dict[int, int]]]:
+    """What each number system makes of the verdicts that those before it left open, all at once.
+
+    Args:
+        systems: in the order they are tried.
+
+    Yields:
+        an attempt, or why there is none; and of each verdict that it is about its place in the attempt. A later attempt
+        replaces what an earlier one said. Nothing about what could not be solved.
+    """
+    left_open = tuple(range(case.family.tasks if theorem.scope == "task" else 1))
+    for numbers in systems:
         tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
+        places = {index: place if theorem.separable else index for place, index in enumerate(left_open)}
         with numbers.activated():
             measured = views.get((numbers, tasks)) or view(case.restricted(tasks), numbers)
             views[numbers, tasks] = measured
             try:
-                attempt = _Attempt.make(theorem, measured)
+                attempt = Attempt.make(theorem, measured)
             except SingularSystem:
                 continue
             except TooLarge as error:
-                for index in left_open:
-                    verdicts[index] = replace(verdicts[index], reason=str(error))
-                continue
+                attempt = str(error)
             except ZeroDivisionError:  # exact numbers notice; enclosures and balls become infinite
-                for index in left_open:
-                    verdicts[index] = replace(verdicts[index], reason="a side or an assumption divides by zero")
-                continue
-            places = range(len(left_open)) if theorem.separable else left_open
-            for place, index in zip(places, left_open, strict=True):
-                verdicts[index] = attempt.verdict(place, names[index])
-            left_open = tuple(i for place, i in zip(places, left_open, strict=True) if not attempt.settled[place])
+                attempt = DIVIDES_BY_ZERO
+        yield attempt, places
+        if not isinstance(attempt, str):
+            left_open = tuple(index for index, place in places.items() if not attempt.settled[place])
         if not left_open:
             break
-    return verdicts
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class Attempt:
     """A theorem on a case in one number system: both sides, and what is certain about them, [count] each."""
 
     theorem: Theorem
@@ -224,7 +241,7 @@ class _Attempt:
     """Where a more precise number system could change neither outcome nor grade."""
 
     @classmethod
-    def make(cls, theorem: Theorem, measured: View) -> _Attempt:
+    def make(cls, theorem: Theorem, measured: View) -> Attempt:
         numbers = measured.numbers
         count = measured.case.family.tasks if theorem.scope == "task" else 1
         shared = values((*theorem.constants, w, gap_phi) if theorem.bounds_gap else theorem.constants, measured)

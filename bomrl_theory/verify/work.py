@@ -131,7 +131,6 @@ def judged_here(
                 on_found(job, index, found)
             if isinstance(case, Case) and isinstance(case.family, SparseFamily):
                 case.forget()
-                case.forget()
             yield case, places, found
 
 
