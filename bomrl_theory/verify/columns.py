@@ -11,7 +11,6 @@ from bomrl_theory.numbers import Array, to_floats
 from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.verdict import (
-    DIVIDES_BY_ZERO,
     UNSOLVED,
     Grade,
     Outcome,
@@ -67,9 +66,9 @@ def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, saved: int =
     numbers, certified, reasons = [""] * count, [True] * count, [UNSOLVED] * count
     full: dict[int, Verdict] = {}
     for attempt, places in attempts(theorem, case, views, ladder(case, theorem)):
-        if attempt is None:
+        if isinstance(attempt, str):
             for index in places:
-                reasons[index] = DIVIDES_BY_ZERO
+                reasons[index] = attempt
             continue
         indexes, rows = list(places), list(places.values())
         for side, values in ((left, attempt.left), (bound, attempt.bound)):

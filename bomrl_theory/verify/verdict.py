@@ -176,8 +176,8 @@ def judge(
     systems = [x for x in only or ladder(case, theorem) if not (precise and x is ENCLOSURES)]
     for attempt, places in attempts(theorem, case, views, systems):
         for index, place in places.items():
-            if attempt is None:
-                verdicts[index] = replace(verdicts[index], reason=DIVIDES_BY_ZERO)
+            if isinstance(attempt, str):
+                verdicts[index] = replace(verdicts[index], reason=attempt)
             else:
                 verdicts[index] = attempt.verdict(place, names[index])
     return verdicts
@@ -185,15 +185,14 @@ def judge(
 
 def attempts(
     theorem: Theorem, case: AnyCase, views: Views, systems: Sequence[Numbers]
-) -> Iterator[tuple[Attempt | None, dict[int, int]]]:
+) -> Iterator[tuple[Attempt | str, dict[int, int]]]:
     """What each number system makes of the verdicts that those before it left open, all at once.
 
     Args:
         systems: in the order they are tried.
 
     Yields:
-        an attempt, or None where a side or an assumption divides by zero; and of each verdict that it is about its
-        place in the attempt. A later attempt replaces what an earlier one said. Nothing about what could not be solved.
+        an attempt, or why there is none; and of each verdict that it is about its place in the attempt. A later attempt replaces what an earlier one said. Nothing about what could not be solved.
     """
     left_open = tuple(range(case.family.tasks if theorem.scope == "task" else 1))
     for numbers in systems:
@@ -207,9 +206,9 @@ def attempts(
             except SingularSystem:
                 continue
             except ZeroDivisionError:  # exact numbers notice; enclosures and balls become infinite
-                attempt = None
+                attempt = DIVIDES_BY_ZERO
         yield attempt, places
-        if attempt is not None:
+        if isinstance(attempt, Attempt):
             left_open = tuple(index for index, place in places.items() if not attempt.settled[place])
         if not left_open:
             break
