@@ -34,6 +34,7 @@ LINKED = (
     "CITATION.cff",
     "bomrl_theory/theorems/*.py",
     "bomrl_theory/meta/learners/bo_mrl.py",
+    "experiments/*.toml",
     "proofs/coq/*.v",
     "proofs/coq/statements.txt",
     "results/*.json",

@@ -218,7 +218,7 @@ def attempts(
             except ZeroDivisionError:  # exact numbers notice; enclosures and balls become infinite
                 attempt = DIVIDES_BY_ZERO
         yield attempt, places
-        if not isinstance(attempt, str):
+        if isinstance(attempt, Attempt):
             left_open = tuple(index for index, place in places.items() if not attempt.settled[place])
         if not left_open:
             break
