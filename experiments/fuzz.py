@@ -82,6 +82,31 @@ THEOREM = Theorem(
 '''
 
 
+SPEC = """name = "small"
+seed = 0
+theorems = ["no_adaptation", "contraction_kl_posterior"]
+cases = 4
+chunk = 2
+batch = 2
+
+[adaptation]
+algorithms = ["none", "kl-posterior"]
+lambdas = ["1/10", "random"]
+meta_policies = ["uniform"]
+
+[[families]]
+kind = "garnet"
+states = [2, 3]
+actions = 2
+branching = 2
+gamma = "9/10"
+
+[[families]]
+kind = "bandit"
+arms = 2
+"""
+
+
 LINEAR = "inexact_linear_quadratic"
 FOLDERS = {
     "trained": ("checkpoint.npz", "log.csv", "iterates.f64", "meta_policy.npy"),
@@ -102,6 +127,7 @@ def valid(directory: Path) -> tuple[str, ...]:
     save_family(family, directory / "family.npz")
     np.save(directory / "policy.npy", np.full((4, 2), 0.5))
     (directory / "my_bound.py").write_text(BOUND)
+    (directory / "small.toml").write_text(SPEC)
     commands = (
         "verify no_adaptation --family family.json --cases 1 --certificates run.jsonl --workers 1",
         "verify no_adaptation --family family.json --cases 1 --record kept.jsonl --workers 1",
@@ -274,6 +300,12 @@ def damage(path: Path, rng: random.Random) -> None:
         else:
             arrays[name] = damaged_array(arrays[name], rng)
         np.savez(path, **arrays)
+    elif path.suffix == ".toml":
+        words = path.read_text().split(" ")
+        words[rng.randrange(len(words))] = rng.choice(
+            ("-1", "0", '"1/0"', "nan", "1e9", "[]", "{}", '"x"', "[[", "true", "=", "1979-05-27", "\n")
+        )
+        path.write_text(" ".join(words))
     elif path.suffix == ".py":
         words = path.read_text().split(" ")
         words[rng.randrange(len(words))] = rng.choice(
@@ -288,6 +320,7 @@ def damage(path: Path, rng: random.Random) -> None:
 
 CONTROL = all(find_spec(package) for package in ("torch", "mujoco", "gymnasium"))
 CONTROL_RUN = "train --control half-cheetah-dir --horizon 3 --tasks 1 --trajectories 2 --iterations 2 -o cheetah"
+CAMPAIGN = all(find_spec(package) for package in ("joblib", "pyarrow"))
 COMMANDS = (
     (10, "verify no_adaptation --family family.json --cases 1 --workers 1", "family.json"),
     (10, "verify no_adaptation --family family.npz --cases 1 --workers 1", "family.npz"),
@@ -301,6 +334,7 @@ COMMANDS = (
     (2, "regress my_bound.py --baseline baselines --workers 1", "my_bound.py"),
     (5, f"regress --only {LINEAR} --baseline accepted --workers 1", f"accepted/{LINEAR}.json"),
     (3, "report -o report", "report/report.json"),
+    (4 * CAMPAIGN, "campaign small.toml -o cases --workers 1", "small.toml"),
     (3, "search no_adaptation --starts 1 --seconds 0.05 --resume worst.json -o worse.json", "worst.json"),
     (6, "train family.json --iterations 2 -o trained --resume", "trained/checkpoint.npz"),
     (3, "train family.json --iterations 2 -o trained --resume", "trained/log.csv"),

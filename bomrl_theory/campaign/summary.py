@@ -118,7 +118,8 @@ def tally(theorems: Sequence[Theorem], files: Iterable[Path]) -> list[Tally]:
     tallies = {theorem.id: Tally(theorem) for theorem in theorems}
     for file in files:
         try:
-            table = pq.ParquetFile(file).read(columns=list(COLUMNS))
+            with file.open("rb") as stream:  # a name with a colon would be taken for a URI
+                table = pq.ParquetFile(stream).read(columns=list(COLUMNS))
         except (OSError, ValueError) as error:
             raise InvalidFile(f"{file} is damaged ({error}); delete it, and go on with --resume") from None
         names = _texts(table["theorem"])
