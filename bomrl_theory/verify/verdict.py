@@ -192,7 +192,8 @@ def attempts(
         systems: in the order they are tried.
 
     Yields:
-        an attempt, or why there is none; and of each verdict that it is about its place in the attempt. A later attempt replaces what an earlier one said. Nothing about what could not be solved.
+        an attempt, or why there is none; and of each verdict that it is about its place in the attempt. A later one
+        replaces what an earlier one said. Nothing about what could not be solved.
     """
     left_open = tuple(range(case.family.tasks if theorem.scope == "task" else 1))
     for numbers in systems:
