@@ -14,7 +14,7 @@ import shlex
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -331,7 +331,8 @@ def evaluate(
     else:
         phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
     case = Case.new(solved, phi, algorithm, lam, steps=steps)
-    result = evaluate_case(case, registry().values())
+    with _progress("evaluating", len(registry())) as advance:
+        result = evaluate_case(case, _told(registry().values(), advance))
     if as_json:
         _print_json(result.as_json())
     else:
@@ -1128,6 +1129,13 @@ def _progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[str],
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=total, completed=done, now="")
         yield lambda now: progress.update(bar, advance=1, now=now)
+
+
+def _told(theorems: Iterable[Theorem], advance: Callable[[str], None]) -> Iterator[Theorem]:
+    """The theorems, each told once it has been dealt with."""
+    for theorem in theorems:
+        yield theorem
+        advance(theorem.id)
 
 
 @contextmanager
