@@ -14,7 +14,7 @@ import shlex
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -434,7 +434,8 @@ def evaluate(
     else:
         phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
     case = Case.new(solved, phi, algorithm, lam, steps=steps)
-    result = evaluate_case(case, registry().values())
+    with _progress("evaluating", len(registry())) as advance:
+        result = evaluate_case(case, _told(registry().values(), advance))
     if as_json:
         _print_json(result.as_json())
     else:
@@ -1306,6 +1307,13 @@ def _lines(title: str, total: int, done: int) -> Callable[..., None]:
             click.echo(f"{title}: {done + count} of {total}, {rate:.1f}/s, {left / 60:.1f} min left; {now}", err=True)
 
     return told
+
+
+def _told(theorems: Iterable[Theorem], advance: Callable[[str], None]) -> Iterator[Theorem]:
+    """The theorems, each told once it has been dealt with."""
+    for theorem in theorems:
+        yield theorem
+        advance(theorem.id)
 
 
 @contextmanager

@@ -186,6 +186,8 @@ class SparseSolved(Solved):
         return self._stars[numbers]
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
+        if not numbers.certified:  # made again at little cost: the guesses are kept
+            return SparseEvaluation.of(self.model(numbers), np.broadcast_to(policy, self.family.r.shape))
         for mine, kept_numbers, evaluation in self._latest:
             if mine is policy and kept_numbers == numbers:
                 return evaluation

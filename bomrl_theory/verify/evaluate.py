@@ -10,6 +10,7 @@ import numpy as np
 
 from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.numbers import to_floats
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured, View
 from bomrl_theory.theory.theorem import Theorem
@@ -113,6 +114,9 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
             bounds.append(_bound(theorem, case, views))
         elif theorem.covers(unadapted):
             bounds.append(_bound(theorem, unadapted, unadapted_views))
+        if isinstance(case.family, SparseFamily):  # a constant is an array of all states
+            for measured in (*views.values(), *unadapted_views.values()):
+                measured.memo.clear()
     numbers = number_systems(case)[0]
     with numbers.activated():
         everything = tuple(range(case.family.tasks))
