@@ -162,6 +162,12 @@ class SparseModel(Model):
         everywhere = np.ones(self.family.r.shape[1:], dtype=bool)
         return np.stack([one.visited(everywhere) for one in self.transitions])
 
+    @cached_property
+    def r(self) -> Shaped[Numeric, "T S A"]:
+        """Rewards; exact, so that the radii take no memory."""
+        r = self.family.r
+        return Enclosure(r, np.broadcast_to(0.0, r.shape)) if self.numbers.certified else r
+
     def expected(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S A"]:
         """``P values``; all entries get the largest radius of the values."""
         if not isinstance(values, Enclosure):

@@ -182,6 +182,8 @@ class SparseSolved(Solved):
             if numbers.certified:  # between 0 and 1 where it is open
                 unknown = optimum.open[..., None] & optimum.possible
                 pi = Enclosure(np.where(unknown, 0.5, weights), np.where(unknown, 0.5, 0.0))
+                if optimum.unique:
+                    pi = Enclosure(weights, np.broadcast_to(0.0, weights.shape))
             self._stars[numbers] = SparseStar(model, pi, weights, optimum, self.at_optimum)
         return self._stars[numbers]
 
@@ -232,6 +234,12 @@ class SparseSolved(Solved):
         bounds = Bounds(whole.bounds.low[chosen], whole.bounds.high[chosen])
         part.optimum = SparseOptimum(whole.actions[chosen], decided, whole.V[chosen], bounds, whole.possible[chosen])
         return part
+
+    def forget_actions(self) -> None:
+        """Drop what evaluations hold for every state and action and is quickly made again."""
+        for evaluation in (*self._stars.values(), *self._evaluations.values()):
+            for name in ("Q", "advantage"):
+                evaluation.__dict__.pop(name, None)
 
     def forget(self) -> None:
         super().forget()

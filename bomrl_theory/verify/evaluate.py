@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bomrl_theory.adapt.adapt import algorithm_named
+from bomrl_theory.exact.sparse_solved import SparseSolved
 from bomrl_theory.numbers import to_floats
-from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured, View
 from bomrl_theory.theory.theorem import Theorem
@@ -114,9 +114,10 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
             bounds.append(_bound(theorem, case, views))
         elif theorem.covers(unadapted):
             bounds.append(_bound(theorem, unadapted, unadapted_views))
-        if isinstance(case.family, SparseFamily):  # a constant is an array of all states
+        if isinstance(case.solved, SparseSolved):  # a constant is an array of all states
             for measured in (*views.values(), *unadapted_views.values()):
                 measured.memo.clear()
+            case.solved.forget_actions()
     numbers = number_systems(case)[0]
     with numbers.activated():
         everything = tuple(range(case.family.tasks))
