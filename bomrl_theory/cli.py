@@ -50,6 +50,8 @@ if TYPE_CHECKING:  # imports that only annotations need would slow down --help
     from bomrl_theory.verify.work import Workers
 
 INTERRUPTED = 130
+SHOWN_NAME = 120
+"""Characters of a file's name in an error that the system found with it."""
 
 
 def main() -> NoReturn:
@@ -74,6 +76,13 @@ def run(command: click.Command) -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone (bomrl list | head): nobody is left to tell
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = " ".join(str(error.filename).split())
+        shown = name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}..."
+        click.echo(f"error: cannot use {shown}: {error.strerror}; give another name or place", err=True)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

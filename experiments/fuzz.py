@@ -13,6 +13,7 @@ command.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
@@ -52,6 +53,8 @@ from bomrl_theory.verify.verdict import judge
 PART = 250
 """Inputs in one part."""
 SECONDS = 10
+PATIENCE = 300
+"""For undamaged input, in seconds: the first command of a kind imports what it needs."""
 MEMORY = 6 * 2**30
 """A process that asks for more address space fails the input."""
 EXIT_CODES = (0, 1, 2, 3, 130)
@@ -138,7 +141,7 @@ def valid(directory: Path) -> tuple[str, ...]:
         f"regress --only {LINEAR} --baseline accepted --update --workers 1",
     )
     for command in commands:
-        outcome = invoke(shlex.split(command), directory)
+        outcome = invoke(shlex.split(command), directory, PATIENCE)
         if outcome.wrong or outcome.code != (1 if "--update" in command else 0):
             raise click.ClickException(f"bomrl {command}: {outcome.wrong or outcome.err}")
     refuted = theorem_named("published_bound")
@@ -151,7 +154,7 @@ def valid(directory: Path) -> tuple[str, ...]:
     (directory / "report-report.json").write_text(json.dumps({"schema": REPORT, "files": ["report.html"]}))
     (directory / "report-notes.txt").write_text("no report wrote this, so the folder is never replaced")
     if CONTROL:
-        invoke(shlex.split(CONTROL_RUN), directory)
+        invoke(shlex.split(CONTROL_RUN), directory, PATIENCE)
     for folder, files in FOLDERS.items():
         for file in files if (directory / folder).is_dir() else ():
             shutil.move(directory / folder / file, directory / f"{folder}-{file}")
@@ -411,7 +414,7 @@ class Outcome:
     wrong: str
 
 
-def invoke(arguments: list[str], directory: Path) -> Outcome:
+def invoke(arguments: list[str], directory: Path, seconds: float = SECONDS) -> Outcome:
     """Run ``bomrl`` with the arguments in the directory, in this process."""
 
     def hang(signum: int, frame: Any) -> None:
@@ -422,7 +425,7 @@ def invoke(arguments: list[str], directory: Path) -> Outcome:
     os.chdir(directory)
     sys.argv = ["bomrl", *arguments]
     signal.signal(signal.SIGALRM, hang)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     code, wrong = -1, ""
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -438,6 +441,15 @@ def invoke(arguments: list[str], directory: Path) -> Outcome:
         os.chdir(old)
         sys.argv = argv
     return Outcome(code, out.getvalue(), err.getvalue(), wrong)
+
+
+@cache
+def undamaged() -> Path:
+    """Valid input of every kind, made once in a process."""
+    home = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    valid(home)
+    return home
 
 
 def contents(place: Path) -> dict[str, bytes]:
@@ -495,7 +507,7 @@ def part(name: str, *, seed: int, failures: Path) -> dict[str, Any]:
     ended: Counter[str] = Counter()
     slowest, wrong = 0.0, []
     with tempfile.TemporaryDirectory() as scratch:
-        home = Path(scratch) / "valid"
+        home = undamaged()
         for index in range(PART):
             place = Path(scratch) / str(index)
             place.mkdir()

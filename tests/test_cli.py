@@ -399,3 +399,16 @@ def test_unexpected_bug_is_not_hidden(bomrl: Bomrl, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cli, "_theorems", lambda names: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         bomrl("verify", "coverage", "--family", "bandit")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train bandit:arms=2 --iterations 1 -o {}", "verify coverage --cases 1 --record {}", "report --cases 1 -o {}"],
+)
+def test_a_name_that_the_system_refuses_is_one_line(bomrl: Bomrl, command: str) -> None:
+    code, out, err = bomrl(*command.format("x" * 3000).split())
+    (line,) = err.splitlines()
+    assert (code, out) == (2, "")
+    assert line.startswith("error: cannot use ")
+    assert "File name too long; give another name" in line
+    assert len(line) < 300
