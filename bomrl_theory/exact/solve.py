@@ -76,4 +76,5 @@ def policy_iteration(
         actions = np.where(better, Q.argmax(axis=-1), actions)
     tied = best[..., None] - Q <= tolerance[..., None]
     actions = np.where(tied, rows, family.actions).min(axis=-1)
+    actions = np.minimum(actions, family.actions - 1)  # values that overflowed are tied with none
     return Solution(actions, V, status, iterations, np.abs(best - V).max(axis=-1))

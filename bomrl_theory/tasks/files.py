@@ -19,6 +19,7 @@ import os
 import struct
 import tempfile
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -215,12 +216,20 @@ def read_npz(path: Path) -> dict[str, Any]:
             raise InvalidFile(
                 f"{path} unpacks to {announced / 2**30:.1f} GiB; the limit is {8 * MAXIMUM_ENTRIES / 2**30:.1f} GiB"
             )
-        with np.load(path, allow_pickle=False) as archive:
+        with _unwarned(), np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except OSError as error:
         raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
     except UNREADABLE as error:
         raise InvalidFile(f"{path} is not a readable npz archive, perhaps truncated: {error}") from None
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """A header in Python 2's notation is read like any other; NumPy would advise to save the file again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Reading `.npy` or `.npz` file required additional header parsing")
+        yield
 
 
 def load_policy(path: str | Path) -> Float64[Array, "..."]:
@@ -231,7 +240,8 @@ def load_policy(path: str | Path) -> Float64[Array, "..."]:
     """
     path = Path(path)
     try:
-        array = np.load(path, allow_pickle=False)
+        with _unwarned():
+            array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise InvalidFile(f"cannot read {path}: {error.strerror or error}") from None
     except UNREADABLE as error:
