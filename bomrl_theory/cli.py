@@ -61,9 +61,9 @@ def main() -> NoReturn:
 
 def run(command: click.Command) -> NoReturn:
     """Run a command: every error that input can cause is one line on stderr and exit code 2."""
-    _tell_warnings_in_one_line()
     try:
-        code = command(standalone_mode=False)  # click turns an exit raised inside into this value
+        with _warnings_in_one_line():
+            code = command(standalone_mode=False)  # click turns an exit raised inside into this value
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -86,7 +86,8 @@ def run(command: click.Command) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell_warnings_in_one_line() -> None:
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
     """A package whose theorems cannot be used is no reason to stop, and none to be silent."""
     usual = warnings.showwarning
 
@@ -97,6 +98,10 @@ def _tell_warnings_in_one_line() -> None:
             usual(message, category, *place, **options)
 
     warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 class _Examples(click.Command):

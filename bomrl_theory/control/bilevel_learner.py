@@ -34,6 +34,11 @@ LAM = "lam"
 """Name of lambda in the learner's memory."""
 
 
+def valid_lam(lam: float, precision: str) -> bool:
+    """Whether lambda is a positive number of the precision, not only of float64."""
+    return 0 < lam <= torch.finfo(getattr(torch, precision)).max
+
+
 @dataclass(frozen=True, kw_only=True)
 class BilevelLearner(Learner):
     """BO-MRL.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bomrl_theory.control.adaptation import adapted
 from bomrl_theory.control.batch import Batch
-from bomrl_theory.control.bilevel_learner import LAM
+from bomrl_theory.control.bilevel_learner import LAM, valid_lam
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import learner_named
 from bomrl_theory.control.problem import NotFinite, Problem
@@ -85,6 +85,8 @@ class Trained:
         expected = (1, problem.policy.parameters), getattr(torch, config.precision)
         if (phi.shape, phi.dtype) != expected or not bool(phi.isfinite().all()):
             raise InvalidFile(f"{path / CHECKPOINT} holds no valid parameters; it is damaged, train anew")
+        if not valid_lam(lam, config.precision):
+            raise InvalidFile(f"{path / CHECKPOINT} holds lambda = {lam}; it is damaged, train anew")
         return cls(path, saved.settings, problem, phi, lam, steps, saved.iteration)
 
     @property

@@ -24,13 +24,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bomrl_theory.control.adaptation import ALGORITHMS
+from bomrl_theory.control.bilevel_learner import LAM, valid_lam
 from bomrl_theory.control.config import Config
 from bomrl_theory.control.learner import NO_STEP, Iteration, Memory, learner_named
 from bomrl_theory.control.problem import NotFinite, Problem
 from bomrl_theory.control.record import Record
 from bomrl_theory.control.simulator import Simulator
-from bomrl_theory.errors import InvalidTask, UnknownName
-from bomrl_theory.meta.resumable import ResumableRun
+from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
+from bomrl_theory.meta.resumable import CHECKPOINT, ResumableRun
 from bomrl_theory.numbers import Array
 
 FORMAT, TIMING = "bomrl-control-1", "timing.csv"
@@ -136,15 +137,17 @@ def _check(config: Config) -> None:
     for name, least in (("iterations", 1), ("tasks", 1), ("trajectories", 1), ("threads", 1)):
         if getattr(config, name) < least:
             raise InvalidTask(f"{name} = {getattr(config, name)}; it must be at least {least}")
+    if config.precision not in ("float32", "float64"):
+        raise InvalidTask(f"precision is '{config.precision}'; it must be float32 or float64")
     for name in ("alpha", "lam", "divergence", "radius"):
         value = getattr(config, name)
         if value is not None and not (value > 0 and np.isfinite(value)):
             shown = {"lam": "lambda"}.get(name, name)
             raise InvalidTask(f"{shown} = {value} must be positive and finite")
+    if config.lam is not None and not valid_lam(config.lam, config.precision):
+        raise InvalidTask(f"lambda = {config.lam} is no number in {config.precision}; give a smaller one")
     if not 0 <= config.gae <= 1:
         raise InvalidTask(f"gae = {config.gae} must lie between 0 and 1")
-    if config.precision not in ("float32", "float64"):
-        raise InvalidTask(f"precision is '{config.precision}'; it must be float32 or float64")
     if config.device.partition(":")[0] not in ("cpu", "cuda"):
         raise InvalidTask(f"device is '{config.device}'; it must be cpu or cuda")
     if config.device.startswith("cuda") and not torch.cuda.is_available():
@@ -188,6 +191,9 @@ class ControlRun(ResumableRun[State, Record]):
     def restored(self, iteration: int, status: str, arrays: dict[str, Array]) -> State:
         device = self.trainer.config.device
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        lam = tensors.get(MEMORY + LAM)
+        if lam is not None and not valid_lam(float(lam), self.trainer.config.precision):
+            raise InvalidFile(f"{self.path / CHECKPOINT} holds lambda = {float(lam)}; it is damaged, train anew")
         return State(
             iteration,
             tensors[PHI].to(device),

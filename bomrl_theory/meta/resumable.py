@@ -186,6 +186,10 @@ class ResumableRun(ABC, Generic[S, R]):
             raise _foreign(path, error) from None
         if any((arrays[name].shape, arrays[name].dtype) != (a.shape, a.dtype) for name, a in expected.items()):
             raise InvalidFile(f"{path} holds arrays of the wrong shape; it is damaged, name another directory")
+        if bad := [name for name in arrays if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all()]:
+            raise InvalidFile(
+                f"{path} holds numbers that are not finite in {bad[0]}; it is damaged, name another directory"
+            )
         try:
             self.rng.bit_generator.state = saved.generator
         except (KeyError, ValueError, TypeError, OverflowError):

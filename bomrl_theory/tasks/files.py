@@ -62,6 +62,7 @@ UNREADABLE = (
     SyntaxError,
     RuntimeError,
     NotImplementedError,
+    OverflowError,
     struct.error,
     tokenize.TokenError,
     zlib.error,

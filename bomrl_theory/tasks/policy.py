@@ -53,7 +53,8 @@ def mix_uniform(policy: Float64[Array, "... S A"], share: float) -> Float64[Arra
 
 def from_log_weights(log_weights: Float64[Array, "... S A"]) -> Float64[Array, "... S A"]:
     """Softmax of each row, kept at or above :data:`SMALLEST`."""
-    shifted = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # a difference beyond all doubles is a weight of zero, too
+        shifted = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
     return np.maximum(shifted / shifted.sum(axis=-1, keepdims=True), SMALLEST)
 
 
