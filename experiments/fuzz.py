@@ -480,9 +480,10 @@ def _complaints(
         yield f"refused, and yet wrote {', '.join(made)}"
     if lost := [name for name in before if name not in after]:
         yield f"lost {', '.join(lost)}"
-    if temporary := [name for name in after if Path(name).name.startswith(".") or name.endswith((".tmp", ".part"))]:
-        yield f"left {', '.join(temporary)}"
     records = [name for before, name in pairwise(arguments) if before == "--record"]  # of JSON lines, whatever the name
+    hidden = [name for name in after if Path(name).name.startswith(".") or name.endswith((".tmp", ".part"))]
+    if temporary := [name for name in hidden if name not in records]:
+        yield f"left {', '.join(temporary)}"
     for name, content in made.items():
         if name.endswith(".json") and name not in records:
             try:

@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 SHARE = re.compile(r"\b\d+\.\d%")
 """How often an enclosure in doubles is enough: a matter of their last bits."""
+WIDTH = re.compile(r"(?<=\S)( {2,}|─+)")
+"""Columns are as wide as the slowest machine's seconds."""
 ARM = re.compile(r"^    state .*\n", re.MULTILINE)
 """In the case that a search ends at: which of two mirrored cases it is depends on the last bits too."""
 
@@ -26,7 +28,7 @@ def readme() -> ModuleType:
 
 def compared(block: str) -> str:
     """A transcript without what may differ between processors."""
-    block = SHARE.sub("...", block)
+    block = WIDTH.sub(lambda found: found[0][0] * 2, SHARE.sub("...", block))
     return ARM.sub("", block) if block.startswith("```console\n$ bomrl search") else block
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
+from typing import Any
 
 from bomrl_theory.errors import BrokenPlugin, InvalidTheorem
 from bomrl_theory.theory.theorem import Theorem
@@ -35,7 +36,8 @@ def plugin_theorems() -> Iterator[tuple[str, Theorem]]:
         yield from ((who, theorem) for theorem in theorems)
 
 
-def _package(entry: EntryPoint) -> str:
+def _package(entry: Any) -> str:
+    """Of an entry point, which has a class of its own where the backport of importlib.metadata is loaded."""
     return entry.dist.name if entry.dist else "unknown"
 
 
