@@ -2,7 +2,8 @@
 
 How a system is solved is told by its own behaviour, counted in products with P and never in seconds, so the same
 input gives the same bits everywhere: a Neumann series while it contracts fast enough; otherwise BiCGSTAB; and where
-that fails and the graph has narrow separators, a sparse LU factorisation.
+that fails and the graph has narrow separators, a sparse LU factorisation. SciPy's solvers are imported where they are
+used: every command loads this module, few have sparse tasks.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 from scipy.sparse import csc_array, csr_array, eye_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
-from scipy.sparse.linalg import LinearOperator, bicgstab, splu
 
 from bomrl_theory.numbers import Array
 
@@ -87,6 +86,8 @@ class DiscountedSystem:
                 return step
             if envelope(self.P) > LARGEST_ENVELOPE:
                 return step  # nothing better is affordable
+            from scipy.sparse.linalg import splu
+
             matrix = csc_array(eye_array(len(residual)) - self.gamma * self.P)
             # Diagonally dominant rows need no pivoting, and pivoting would spoil the order.
             options = {"SymmetricMode": True}
@@ -119,6 +120,8 @@ class DiscountedSystem:
         return None
 
     def _bicgstab(self, operator: Any, residual: Array) -> tuple[Array, bool]:
+        from scipy.sparse.linalg import LinearOperator, bicgstab
+
         shape: Any = self.P.shape
         product: Callable[[Array], Array] = lambda v: v - self.gamma * (operator @ v)  # noqa: E731
         scale = float(np.abs(residual).max())  # BiCGSTAB gives up on tiny numbers
@@ -135,6 +138,8 @@ class DiscountedSystem:
 
 def envelope(P: csr_array) -> int:
     """Entries between the diagonal and the outermost entry of every row after reordering: what LU could fill."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     order = reverse_cuthill_mckee(P, symmetric_mode=False)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))

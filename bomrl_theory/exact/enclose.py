@@ -34,7 +34,7 @@ CHUNK = 2048
 """Rows of P taken at a time in double-double, so that temporaries stay in the processor's cache."""
 UNDERFLOW = 2.0**-900
 """More than all underflows of one backup together can move an action value, in units of 1 + max|V|, for rows with such
-sums."""
+sums; and more than those of one product with the transpose can lose, in units of 1 + the vector's sum."""
 
 
 @dataclass(frozen=True, eq=False)

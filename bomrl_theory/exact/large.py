@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64, Int
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, bicgstab
 
 from bomrl_theory.exact import kernels
 from bomrl_theory.exact.enclose import Bounds, backup_error
@@ -238,6 +237,8 @@ class _Backups:
 
     def _bicgstab(self, ahead: Callable[[Array], Array], r: Array, V: Array) -> Array:
         """V moved towards the solution of ``V = r + ahead(V)``; or as it was, where that does not get nearer."""
+        from scipy.sparse.linalg import LinearOperator, bicgstab  # every command loads this module, few need it
+
         made = 0
 
         def count(_: Array) -> None:

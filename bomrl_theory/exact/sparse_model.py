@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from bomrl_theory.errors import TooLarge
 from bomrl_theory.exact import kernels
 from bomrl_theory.exact.discounted import DiscountedSystem
-from bomrl_theory.exact.enclose import backup_error
+from bomrl_theory.exact.enclose import UNDERFLOW, backup_error
 from bomrl_theory.exact.evaluate import Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Enclosure, Numbers, Numeric, discounted_error
@@ -29,8 +29,6 @@ from bomrl_theory.tasks.sparse_family import SparseFamily
 KEPT_GUESSES = 8
 CHUNK = 100_000
 """States whose successors are looked up at a time."""
-UNDERFLOW = 2.0**-900
-"""More than what all underflows of one product with P or its transpose can lose, in units of 1 + the vector's size."""
 
 
 class Transitions:

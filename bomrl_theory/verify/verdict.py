@@ -179,8 +179,8 @@ def judge(
         reason += f", on {theorem.setting} tasks" if case.setting != theorem.setting else ""
         return [Verdict(theorem.id, Outcome.OUT_OF_SCOPE, name, reason=reason) for name in names]
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=UNSOLVED) for name in names]
-    only_doubles = isinstance(case.family, SparseFamily)
-    systems = [x for x in only or ladder(case, theorem) if only_doubles or not (precise and x is ENCLOSURES)]
+    sparse = isinstance(case.family, SparseFamily)  # which has enclosures alone
+    systems = [x for x in only or ladder(case, theorem) if sparse or not (precise and x is ENCLOSURES)]
     for attempt, places in attempts(theorem, case, views, systems):
         for index, place in places.items():
             if isinstance(attempt, str):
