@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 
 from bomrl_theory.adapt.step import Algorithm, Status, Step
 from bomrl_theory.exact.evaluate import Evaluation
@@ -21,6 +21,8 @@ from bomrl_theory.tasks.policy import from_log_weights
 
 MAXIMUM_ITERATIONS = 100
 MAXIMUM_HALVINGS = 40
+LEAST_CURVATURE = 1e-8
+"""Of g / (2 ell), in any direction that Newton's method takes."""
 STARTS = (0.5, 2.0, 8.0, 32.0, 128.0, 512.0)
 """Lengths tried along each action's direction to choose that action's start."""
 
@@ -87,41 +89,86 @@ def _fixed_point(
 def _newton(
     u: Float64[Array, "N A"], theta: Float64[Array, "N A"], Q: Float64[Array, "N A"], ell: Float64[Array, " N"]
 ) -> tuple[Float64[Array, "N A"], int]:
-    """Newton's method on g / (2 ell), made ascending by shifting the Hessian, with backtracking."""
-    value = _objective(u, theta, Q, ell)
+    """Newton's method on g / (2 ell), made ascending where that is not concave, with backtracking.
+
+    States are independent, so one that is done is left out of the later iterations.
+    """
+    u, value = u.copy(), _objective(u, theta, Q, ell)
+    left = np.arange(len(u))
     iteration = 0
-    while iteration < MAXIMUM_ITERATIONS:
+    while len(left) and iteration < MAXIMUM_ITERATIONS:
         iteration += 1
-        pi = _softmax(theta + u)
-        gain = (Q - (pi * Q).sum(axis=-1, keepdims=True)) / (2 * ell[:, None])
-        gradient = pi * gain - u
-        if np.all(np.abs(gradient) <= 1e-14 * (1 + np.abs(u))):
-            break
-        weighted = pi * gain
-        hessian = weighted[:, :, None] * np.eye(u.shape[-1])
-        hessian -= weighted[:, :, None] * pi[:, None, :] + pi[:, :, None] * weighted[:, None, :]
-        hessian -= np.eye(u.shape[-1])
-        eigenvalues, vectors = np.linalg.eigh(hessian)
-        curvature = np.maximum(np.abs(eigenvalues), 1e-8)
-        projected = np.einsum("nij,ni->nj", vectors, gradient)
-        step = np.einsum("nij,nj->ni", vectors, projected / curvature)
-        length = np.ones(len(u))
-        slack = 4 * np.finfo(np.float64).eps * np.abs(value)  # the last steps gain less than rounding
-        trial, trial_value = u, value
-        worse = np.ones(len(u), dtype=bool)
-        for _ in range(MAXIMUM_HALVINGS):
-            trial = u + length[:, None] * step
-            trial_value = _objective(trial, theta, Q, ell)
-            worse = trial_value < value - slack
-            if not worse.any():
-                break
-            length = np.where(worse, length / 2, length)
-        accept = ~worse
-        u = np.where(accept[:, None], trial, u)
-        value = np.where(accept, trial_value, value)
-        if np.all(np.abs(length[:, None] * step)[accept] <= 1e-14):
-            break
+        here = theta[left], Q[left], ell[left]
+        at, before = u[left], value[left]
+        gradient, curvature = _derivatives(at, *here)
+        open_yet = np.any(np.abs(gradient) > 1e-14 * (1 + np.abs(at)), axis=-1)
+        step = np.zeros_like(at)
+        step[open_yet] = _ascent(curvature[open_yet], gradient[open_yet])
+        step, after, accepted = _backtracked(at, before, step, *here)
+        u[left[accepted]], value[left[accepted]] = (at + step)[accepted], after[accepted]
+        left = left[accepted & open_yet & np.any(np.abs(step) > 1e-14, axis=-1)]
     return u - u.mean(axis=-1, keepdims=True), iteration
+
+
+def _derivatives(
+    u: Float64[Array, "N A"], theta: Float64[Array, "N A"], Q: Float64[Array, "N A"], ell: Float64[Array, " N"]
+) -> tuple[Float64[Array, "N A"], Float64[Array, "N A A"]]:
+    """Gradient of g / (2 ell), and its Hessian with the sign changed."""
+    pi = _softmax(theta + u)
+    weighted = pi * (Q - (pi * Q).sum(axis=-1, keepdims=True)) / (2 * ell[:, None])
+    outer = weighted[:, :, None] * pi[:, None, :]
+    curvature = outer + np.swapaxes(outer, -1, -2)
+    diagonal = np.einsum("nii->ni", curvature)  # a view
+    diagonal += 1 - weighted
+    return weighted - u, curvature
+
+
+def _ascent(matrix: Float64[Array, "N A A"], gradient: Float64[Array, "N A"]) -> Float64[Array, "N A"]:
+    """``M^-1 gradient`` where the symmetric M is positive definite, elsewhere with its eigenvalues' absolute values.
+
+    Definite or not shows in the pivots of an elimination, which takes a tenth of the time of the eigenvalues.
+    """
+    actions = gradient.shape[-1]
+    rows = np.concatenate([matrix, gradient[..., None]], axis=-1)
+    definite = np.ones(len(rows), dtype=bool)
+    for k in range(actions):
+        definite &= rows[:, k, k] > LEAST_CURVATURE
+        pivot = np.where(definite, rows[:, k, k], 1.0)
+        rows[:, k, k:] /= pivot[:, None]
+        rows[:, k + 1 :, k:] -= rows[:, k + 1 :, k, None] * rows[:, k, None, k:]
+    step = rows[..., -1]
+    for k in range(actions - 2, -1, -1):
+        step[:, k] -= (rows[:, k, k + 1 : actions] * step[:, k + 1 :]).sum(axis=-1)
+    others = np.flatnonzero(~definite)
+    if len(others):
+        eigenvalues, vectors = np.linalg.eigh(matrix[others])
+        projected = np.einsum("nij,ni->nj", vectors, gradient[others])
+        size = np.maximum(np.abs(eigenvalues), LEAST_CURVATURE)
+        step[others] = np.einsum("nij,nj->ni", vectors, projected / size)
+    return step
+
+
+def _backtracked(
+    u: Float64[Array, "N A"],
+    value: Float64[Array, " N"],
+    step: Float64[Array, "N A"],
+    theta: Float64[Array, "N A"],
+    Q: Float64[Array, "N A"],
+    ell: Float64[Array, " N"],
+) -> tuple[Float64[Array, "N A"], Float64[Array, " N"], Bool[Array, " N"]]:
+    """Steps, each halved until it loses nothing; the values that they reach; and where halving came to that."""
+    slack = 4 * np.finfo(np.float64).eps * np.abs(value)  # the last steps gain less than rounding
+    step, after = step.copy(), np.empty_like(value)
+    worse = np.arange(len(u))
+    for _ in range(MAXIMUM_HALVINGS):
+        after[worse] = _objective(u[worse] + step[worse], theta[worse], Q[worse], ell[worse])
+        worse = worse[after[worse] < value[worse] - slack[worse]]
+        if not len(worse):
+            break
+        step[worse] /= 2
+    accepted = np.ones(len(u), dtype=bool)
+    accepted[worse] = False
+    return step, after, accepted
 
 
 def divergence(phi: Evaluation, pi: Evaluation) -> Shaped[Numeric, "T S"]:
