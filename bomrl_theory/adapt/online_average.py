@@ -10,9 +10,8 @@ import numpy as np
 
 from bomrl_theory.adapt import kl_posterior
 from bomrl_theory.adapt.step import Algorithm, Step
-from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
 from bomrl_theory.exact.solve import policy_iteration
-from bomrl_theory.tasks.policy import deterministic
 
 
 def solve_kth(policies: Evaluation, lam: float, k: int) -> Step:
@@ -21,7 +20,7 @@ def solve_kth(policies: Evaluation, lam: float, k: int) -> Step:
         return kl_posterior.solve(policies, lam)
     model = policies.model
     actions = policy_iteration(model.family, model=model).actions
-    star = Evaluation.of(model, deterministic(actions, model.family.actions))
+    star = DeterministicEvaluation.of_actions(model, actions)
     seen = np.cumsum(star.nu[..., None] * star.pi, axis=0)
     before = policies.pi + np.concatenate([np.zeros_like(seen[:1]), seen[:-1]])
     return Step(before / before.sum(axis=-1, keepdims=True), "solved", 0.0, 1)

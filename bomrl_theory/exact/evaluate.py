@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.reachability import visited_states
 from bomrl_theory.numbers import Array, Numeric
+from bomrl_theory.tasks.policy import deterministic
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,3 +91,28 @@ class Evaluation:
     def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``<pi(s), values(s, .)>``."""
         return self.model.numbers.dot(self.pi, values)
+
+
+@dataclass(frozen=True, eq=False)
+class DeterministicEvaluation(Evaluation):
+    """The same of a policy that always takes one action: what it averages is looked up, without arithmetic.
+
+    Attributes:
+        actions: the action taken [T, S].
+    """
+
+    actions: Int[Array, "T S"] = field(kw_only=True)
+
+    @classmethod
+    def of_actions(cls, model: Model, actions: Int[Array, "T S"]) -> DeterministicEvaluation:
+        """Evaluate the policy that takes these actions."""
+        weights = deterministic(actions, model.family.actions)
+        pi: Numeric = np.where(weights > 0, model.numbers.constant(1), model.zero)
+        return cls(model, pi, weights, actions=actions)
+
+    @cached_property
+    def P(self) -> Shaped[Numeric, "T S S"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return np.take_along_axis(self.model.P, self.actions[..., None, None], axis=2)[:, :, 0]
+
+    def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
+        return np.take_along_axis(values, self.actions[..., None], axis=-1)[..., 0]

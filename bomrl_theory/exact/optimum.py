@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
 
 from bomrl_theory.exact.enclose import enclose_advantage, refine_advantage
-from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.evaluate import DeterministicEvaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.solve import policy_iteration
 from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Numbers, Numeric, Rationals
@@ -110,4 +110,4 @@ def _rational_optimum(task: TaskFamily, actions: Int[Array, " S"]) -> Int[Array,
 
 
 def _advantage(model: Model, actions: Int[Array, "T S"]) -> Shaped[Numeric, "T S A"]:
-    return Evaluation.of(model, deterministic(actions, model.family.actions)).advantage
+    return DeterministicEvaluation.of_actions(model, actions).advantage

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from bomrl_theory.exact import kernels
-from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.evaluate import DeterministicEvaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.policy import deterministic
 
 MAXIMUM_ITERATIONS = 1000
 COMPILED_TASKS = 256
@@ -61,7 +60,7 @@ def policy_iteration(
     status = "stopped"
     iterations = 0
     while True:
-        evaluation = Evaluation.of(model, deterministic(actions, family.actions))
+        evaluation = DeterministicEvaluation.of_actions(model, actions)
         iterations += 1
         Q, V = evaluation.Q, evaluation.V
         best = Q.max(axis=-1)

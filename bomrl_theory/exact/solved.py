@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
 
-from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum, optimal_policy
 from bomrl_theory.markup import grid
 from bomrl_theory.numbers import FLOATS, Array, Numbers, Numeric, Rationals
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.policy import deterministic
 
 KEPT_EVALUATIONS = 16
 SHOWN_TASKS = 20
@@ -39,7 +38,6 @@ class Solved:
         self._models: dict[Numbers, Model] = {}
         self._stars: dict[Numbers, Evaluation] = {}
         self._evaluations: dict[tuple[Numbers, bytes], Evaluation] = {}
-        self._moves_of_star: dict[Numbers, Numeric] = {}
 
     @cached_property
     def optimum(self) -> Optimum:
@@ -55,8 +53,7 @@ class Solved:
         """The evaluation of pi*."""
         numbers = _data_of(numbers)
         if numbers not in self._stars:
-            weights = deterministic(self.optimum.actions, self.family.actions)
-            self._stars[numbers] = Evaluation.of(self.model(numbers), weights)
+            self._stars[numbers] = DeterministicEvaluation.of_actions(self.model(numbers), self.optimum.actions)
         return self._stars[numbers]
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
@@ -81,11 +78,7 @@ class Solved:
 
     def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
         """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
-        data = _data_of(numbers)
-        if data not in self._moves_of_star:
-            moves = np.take_along_axis(self.model(numbers).P, self.optimum.actions[..., None, None], axis=2)
-            self._moves_of_star[data] = moves[:, :, 0]
-        return numbers.multiply(self._moves_of_star[data], values[:, None, :]).sum(axis=-1)
+        return numbers.multiply(self.star(numbers).P, values[:, None, :]).sum(axis=-1)
 
     def __repr__(self) -> str:
         return f"Solved({self.family!r})"
@@ -111,4 +104,3 @@ class Solved:
         self._models.clear()
         self._stars.clear()
         self._evaluations.clear()
-        self._moves_of_star.clear()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from bomrl_theory.exact.evaluate import Evaluation
+from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
-from bomrl_theory.tasks.policy import deterministic, mix_uniform
+from bomrl_theory.tasks.policy import mix_uniform
 
 
 def barycentre(family: TaskFamily, optimum: Optimum, *, uniform_share: float = 0.1) -> Float64[Array, "S A"]:
@@ -21,7 +21,7 @@ def barycentre(family: TaskFamily, optimum: Optimum, *, uniform_share: float = 0
     policy. Without mixing it may lack full support.
     """
     with FLOATS.activated():
-        star = Evaluation.of(Model(family, FLOATS), deterministic(optimum.actions, family.actions))
+        star = DeterministicEvaluation.of_actions(Model(family, FLOATS), optimum.actions)
         return _barycentre(star, uniform_share)
 
 
