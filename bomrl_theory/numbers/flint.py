@@ -173,7 +173,6 @@ class _Flint:
 
 _numerator = _elementwise(lambda x: x.p, 1)
 _denominator = _elementwise(lambda x: x.q, 1)
-_quotient = _elementwise(fmpq, 2)
 _least_common_multiple = np.frompyfunc(fmpz.lcm, 2, 1)
 
 
@@ -210,7 +209,10 @@ class Rationals(_Flint):
     def constant(self, value: Fraction | int) -> fmpq:
         return rational(value)
 
-    load = staticmethod(_elementwise(lambda value: fmpq(*float(value).as_integer_ratio()), 1))
+    def load(self, values: Array) -> Array:
+        distinct, places = np.unique(values, return_inverse=True)  # tasks repeat a few numbers, above all zero
+        loaded = np.array([rational(value) for value in distinct.tolist()], dtype=object)
+        return np.asarray(loaded[places], dtype=object)
 
     def solve_discounted(
         self, P: Shaped[Array, "T S S"], gamma: Any, rhs: Shaped[Array, "T S"], *, transposed: bool = False
@@ -223,11 +225,16 @@ class Rationals(_Flint):
         return scale * self._solve(np.swapaxes(numerators, -1, -2), rhs)
 
     def dot(self, x: Array, y: Array) -> Array:
-        if not all(isinstance(value, fmpq) for values in (x, y) for value in values.flat):
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        y = y.reshape((1,) * (len(shape) - y.ndim) + y.shape)
+        shared = next((axis + 1 for axis in range(len(shape) - 2, -1, -1) if y.shape[axis] > 1), 0)
+        columns = np.broadcast_to(y, shape[:shared] + y.shape[shared:]).reshape(-1, shape[-1])
+        rows = np.broadcast_to(x, shape).reshape(len(columns), -1, shape[-1])
+        try:  # FLINT's products, of all rows that meet the same column at once
+            products = [_product(matrix, column) for matrix, column in zip(rows, columns, strict=True)]
+        except TypeError:  # promoted entries promote their sums
             return super().dot(x, y)
-        # Over common denominators a sum needs one cancellation, not one a term.
-        (p, q), (u, v) = _common_denominator(x), _common_denominator(y)
-        return _quotient((p * u).sum(axis=-1), q * v)
+        return np.array(products, dtype=object).reshape(shape[:-1])
 
     def _solve_one(self, matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
         if any(isinstance(x, arb) for x in (*matrix.flat, *rhs)):  # promoted entries promote the solution
@@ -237,6 +244,11 @@ class Rationals(_Flint):
             return np.array(left.solve(fmpq_mat(len(rhs), 1, list(rhs))).entries(), dtype=object)
         except ZeroDivisionError as error:
             raise SingularSystem("the system is singular") from error
+
+
+def _product(matrix: Shaped[Array, "m n"], column: Shaped[Array, " n"]) -> list[fmpq]:
+    m, n = matrix.shape
+    return (fmpq_mat(m, n, matrix.ravel().tolist()) * fmpq_mat(n, 1, column.tolist())).entries()
 
 
 def _solve_in_balls(matrix: Shaped[Array, "S S"], rhs: Shaped[Array, " S"]) -> Shaped[Array, " S"]:
