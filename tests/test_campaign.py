@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow", reason="campaigns are written as Parquet: pip install 'bomrl-theory[campaign]'")
@@ -16,11 +17,16 @@ from campaign_helpers import SMALL, rows_of, run, write
 from helpers import Bomrl
 
 from bomrl_theory.campaign.cells import cells_of
+from bomrl_theory.campaign.chunk import _Batch
 from bomrl_theory.campaign.command import Campaign
 from bomrl_theory.campaign.redraw import save_row
 from bomrl_theory.campaign.spec import EXAMPLE, read_spec
 from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.registry import registry, theorem_named
+from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import load_case
 from bomrl_theory.verify.columns import judge_columns
 from bomrl_theory.verify.verdict import Outcome, judge
@@ -219,6 +225,51 @@ def test_columns_say_what_verdicts_say(serial: tuple[Path, Campaign]) -> None:
                 assert columns.numbers == [verdict.numbers for verdict in verdicts]
                 assert columns.left.tolist() == [verdict.left for verdict in verdicts]
                 assert columns.bound.tolist() == [verdict.bound for verdict in verdicts]
+
+
+SIDE_BY_SIDE = [t for t in registry().values() if t.scope == "family" and t.measured_by_task]
+
+
+def families_side_by_side(algorithm: str, families: int = 5, tasks: int = 3) -> Case:
+    """Families of tasks with unequal weights in one case, some of them easy to solve exactly."""
+    rng = np.random.default_rng(5)
+    drawn = garnet(tasks=families * tasks, states=3, actions=2, branching=2, rng=rng)
+    weights = rng.integers(1, 9, drawn.tasks).astype(float)
+    family = TaskFamily.new(drawn.P, drawn.r, drawn.gamma, drawn.rho, weights, row_weights=True)
+    return Case.new(family, rng.random((3, 2)) + 0.1, algorithm, "1/10")
+
+
+@pytest.mark.parametrize("theorem", SIDE_BY_SIDE, ids=lambda theorem: theorem.name)
+def test_families_side_by_side_get_their_own_verdicts(theorem: Theorem) -> None:
+    """A claim about families, true or refuted, is decided for many at once as for each alone; so is one that fails."""
+    assert len(SIDE_BY_SIDE) >= 6
+    for algorithm in theorem.algorithms[:2]:
+        whole = families_side_by_side(algorithm)
+        if not theorem.covers(whole):
+            continue
+        for claim in (theorem, theorem.scaled("1/1000")):
+            columns = judge_columns(claim, whole, {}, families=5, saved=9)
+            for place in range(5):
+                (verdict,) = judge(claim, whole.restricted(tuple(range(3 * place, 3 * place + 3))))
+                assert (columns.outcomes[place], columns.grades[place]) == (verdict.outcome, verdict.grade)
+                assert columns.left[place] == pytest.approx(verdict.left, rel=1e-9, nan_ok=True)
+                assert columns.bound[place] == pytest.approx(verdict.bound, rel=1e-9, nan_ok=True)
+                assert (place in columns.saved) is (verdict.outcome in ("VIOLATED", "UNDECIDED"))
+                if place in columns.saved:
+                    assert columns.saved[place].chosen.keys() == verdict.chosen.keys()
+        assert "VIOLATED" in columns.outcomes or "OUT_OF_SCOPE" in columns.outcomes
+
+
+def test_a_constant_that_secretly_mixes_tasks_is_noticed() -> None:
+    """What says that it is a task's own and is not: every family is judged by itself."""
+    theorem = theorem_named("contraction_task_average")
+    gap = next(c for c in theorem.constants if c.name == "gap")
+    secret = replace(gap, measure=lambda m: (m.star.J - m.plus.J).sum() + 0 * m.star.J)
+    mixing = replace(theorem, constants=tuple(secret if c is gap else c for c in theorem.constants))
+    whole = families_side_by_side("kl-posterior")
+    cell: Any = None
+    assert _Batch.of(cell, whole, 0, 5)._together(theorem, 0) is not None
+    assert _Batch.of(cell, whole, 0, 5)._together(mixing, 0) is None
 
 
 def test_other_cells_and_chunks_leave_cases_as_they_are(serial: tuple[Path, Campaign], tmp_path: Path) -> None:

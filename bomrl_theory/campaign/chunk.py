@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bomrl_theory.campaign.cells import Cell, Chunk
 from bomrl_theory.campaign.spec import TheoremSource
 from bomrl_theory.campaign.table import Block, parquet_bytes
@@ -173,8 +175,8 @@ def drawn_case(work: Work, number: int) -> AnyCase:
 class _Batch:
     """Families side by side in one case.
 
-    A theorem whose verdict on a task is the same whichever other tasks there are is judged on all of them at once;
-    any other on each family, which keeps what was solved and adapted.
+    A theorem whose constants are measured task by task is judged on all of them at once; any other on each family,
+    which keeps what was solved and adapted.
 
     Attributes:
         cell: what it was drawn in.
@@ -202,19 +204,40 @@ class _Batch:
         return self.case.family.tasks // self.families
 
     def judged(self, theorem: Theorem, saved: int) -> Iterator[tuple[Block, list[SavedCase]]]:
-        if self.families == 1 or (theorem.separable and not self.case.algorithm.mixes_tasks):
-            columns = judge_columns(theorem, self.case, self.views, saved=saved)
+        columns = self._together(theorem, saved)
+        if columns is not None:
             yield self._block(theorem, columns, self.first), self._saved(theorem, columns, self.case, self.first)
             return
         for place in range(self.families):
-            if place not in self.own:
-                self.own[place] = self.family(place), {}
-            case, views = self.own[place]
-            columns = judge_columns(theorem, case, views, saved=saved)
+            columns, case = self._alone(theorem, place, saved)
             yield (
                 self._block(theorem, columns, self.first + place),
                 self._saved(theorem, columns, case, self.first + place),
             )
+
+    def _together(self, theorem: Theorem, saved: int) -> Columns | None:
+        """Verdicts on all families at once; None where the theorem asks for each by itself.
+
+        That a constant of a claim about families depends on one task alone is its author's word. So one family is
+        judged by itself too, and where that comes out otherwise, all are.
+        """
+        if self.families == 1:
+            return judge_columns(theorem, self.case, self.views, saved=saved)
+        if self.case.algorithm.mixes_tasks or not theorem.measured_by_task:
+            return None
+        if theorem.scope == "task":
+            return judge_columns(theorem, self.case, self.views, saved=saved) if theorem.separable else None
+        columns = judge_columns(theorem, self.case, self.views, families=self.families, saved=saved)
+        alone, _ = self._alone(theorem, 0, 0)
+        sides = [(columns.left[0], alone.left[0]), (columns.bound[0], alone.bound[0])]
+        as_alone = all(np.allclose(one, other, rtol=1e-6, atol=1e-12, equal_nan=True) for one, other in sides)
+        return columns if as_alone and columns.outcomes[0] is alone.outcomes[0] else None
+
+    def _alone(self, theorem: Theorem, place: int, saved: int) -> tuple[Columns, AnyCase]:
+        if place not in self.own:
+            self.own[place] = self.family(place), {}
+        case, views = self.own[place]
+        return judge_columns(theorem, case, views, saved=saved), case
 
     def family(self, place: int) -> AnyCase:
         """One family's case."""
@@ -240,10 +263,12 @@ class _Batch:
         )
 
     def _saved(self, theorem: Theorem, columns: Columns, case: AnyCase, first: int) -> list[SavedCase]:
-        return [self._saved_case(theorem, verdict, case, first) for verdict in columns.saved.values()]
+        return [self._saved_case(theorem, verdict, case, first, row) for row, verdict in columns.saved.items()]
 
-    def _saved_case(self, theorem: Theorem, verdict: Verdict, case: AnyCase, first: int) -> SavedCase:
+    def _saved_case(self, theorem: Theorem, verdict: Verdict, case: AnyCase, first: int, row: int) -> SavedCase:
         number, task = first, verdict.task
+        if task is None and case is self.case:
+            number, case = first + row, self.family(row)
         if task is not None:
             number, task = first + task // self.tasks, task % self.tasks
             if theorem.separable and not case.algorithm.mixes_tasks:

@@ -44,12 +44,12 @@ def _indexed(name: str, assumptions: dict[str, bool]) -> Any:
 
 
 def per_task(name: str, meaning: str, unit: str, measure: Callable[[Any], Any], **assumptions: bool) -> Constant:
-    """A constant indexed by tau."""
+    """A constant indexed by tau: the same whichever other tasks the family holds."""
     return Constant(_indexed(name, assumptions)[tau], meaning, unit, measure)
 
 
 def per_state(name: str, meaning: str, unit: str, measure: Callable[[Any], Any], **assumptions: bool) -> Constant:
-    """A constant indexed by tau and s."""
+    """A constant indexed by tau and s: the same whichever other tasks the family holds."""
     return Constant(_indexed(name, assumptions)[tau, s], meaning, unit, measure)
 
 
@@ -69,6 +69,14 @@ def values(constants: Iterable[Constant], measured: View) -> dict[str, Numeric]:
                 value = measured.numbers.full((), value)
             measured.memo[constant] = value.reshape(value.shape + (1,) * (2 - value.ndim))
     return {constant.name: measured.memo[constant] for constant in constants}
+
+
+def along_families(value: Shaped[Numeric, "N S"], families: int) -> Shaped[Numeric, "T S F"]:
+    """A constant of many families' tasks side by side, with the families along an axis of their own, of length 1 where
+    the constant is the same for all."""
+    if len(value) == 1:
+        return value[..., None]
+    return np.moveaxis(value.reshape(families, len(value) // families, value.shape[1]), 0, -1)
 
 
 def concentrability(m: Measured, reference: Shaped[Numeric, "T S"]) -> Shaped[Numeric, " T"]:

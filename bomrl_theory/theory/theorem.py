@@ -188,9 +188,14 @@ class Theorem:
         return (
             self.scope == "task"
             and w not in self.constants
-            and all(tau in constant.symbol.free_symbols or constant.shared for constant in self.constants)
+            and self.measured_by_task
             and not any(mixes_tasks(side) for side in (self.left, self.bound, *(x.margin for x in self.assumptions)))
         )
+
+    @cached_property
+    def measured_by_task(self) -> bool:
+        """Whether every constant but the task weights can be measured on each task alone."""
+        return all(tau in constant.symbol.free_symbols or constant.shared for constant in self.constants)
 
     def covers(self, case: AnyCase) -> bool:
         """Whether the theorem speaks about this kind of tasks and adaptation at all."""

@@ -52,20 +52,21 @@ class Columns:
             return np.where(known, self.left / np.where(self.bound == 0, np.nan, self.bound), np.nan)
 
 
-def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, saved: int = 0) -> Columns:
+def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, families: int = 1, saved: int = 0) -> Columns:
     """Decide a theorem that covers the case.
 
     Args:
+        families: that the case holds side by side, one verdict each: see :func:`~bomrl_theory.verify.verdict.attempts`.
         views: measurements of the same case to share between theorems; filled as needed.
         saved: at most so many violated or undecided verdicts are also returned in full.
     """
-    count = case.family.tasks if theorem.scope == "task" else 1
+    count = case.family.tasks if theorem.scope == "task" else families
     left, bound = np.full(count, np.nan), np.full(count, np.nan)
     outcomes: list[Outcome] = [Outcome.UNDECIDED] * count
     grades: list[Grade | None] = [None] * count
     numbers, certified, reasons = [""] * count, [True] * count, [UNSOLVED] * count
     full: dict[int, Verdict] = {}
-    for attempt, places in attempts(theorem, case, views, ladder(case, theorem)):
+    for attempt, places in attempts(theorem, case, views, ladder(case, theorem), families):
         if isinstance(attempt, str):
             for index in places:
                 reasons[index] = attempt

@@ -25,7 +25,7 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.numbers import FLOATS, Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.case import Case
-from bomrl_theory.theory.constants import Constant, values, w
+from bomrl_theory.theory.constants import Constant, along_families, values, w
 from bomrl_theory.theory.expression import evaluate, tau
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.theorem import Theorem
@@ -157,7 +157,7 @@ class Screen:
         N, T, S = population.rho.shape
         whole = _measured(population)
         measured = {c: v for c, v in self.batchable.items() if v and c is not w}
-        shared = {name: _along_candidates(value, N, T) for name, value in values(measured, whole).items()}
+        shared = {name: along_families(value, N) for name, value in values(measured, whole).items()}
         weights = population.w / population.w.sum(axis=-1, keepdims=True)
         shared[w.name] = weights.T[:, None, :]
         apart = [c for c, together in self.batchable.items() if not together and c is not w]
@@ -173,13 +173,6 @@ class Screen:
             size = (weights.T * size).sum(axis=0, keepdims=True)
         left, bound, *margins = columns
         return Sides(left, bound, np.array(margins).reshape(len(margins), count, N), size)
-
-
-def _along_candidates(value: Array, candidates: int, tasks: int) -> Array:
-    """[N T or 1, S or 1] as [T or 1, S or 1, N or 1]."""
-    if len(value) != candidates * tasks:
-        return value[..., None]
-    return value.reshape(candidates, tasks, -1).transpose(1, 2, 0)
 
 
 def _measured(population: Population) -> Measured:

@@ -33,7 +33,7 @@ from bomrl_theory.numbers import (
 from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
-from bomrl_theory.theory.constants import gap_phi, values, w
+from bomrl_theory.theory.constants import along_families, gap_phi, values, w
 from bomrl_theory.theory.expression import Expr, evaluate, over_tasks
 from bomrl_theory.theory.measured import View
 from bomrl_theory.theory.theorem import Theorem
@@ -191,26 +191,30 @@ def judge(
 
 
 def attempts(
-    theorem: Theorem, case: AnyCase, views: Views, systems: Sequence[Numbers]
+    theorem: Theorem, case: AnyCase, views: Views, systems: Sequence[Numbers], families: int = 1
 ) -> Iterator[tuple[Attempt | str, dict[int, int]]]:
     """What each number system makes of the verdicts that those before it left open, all at once.
 
     Args:
         systems: in the order they are tried.
+        families: of the same size, that the case holds side by side; more than one only for a claim about a family
+            whose constants are measured task by task.
 
     Yields:
         an attempt, or why there is none; and of each verdict that it is about its place in the attempt. A later attempt
         replaces what an earlier one said. Nothing about what could not be solved.
     """
-    left_open = tuple(range(case.family.tasks if theorem.scope == "task" else 1))
+    left_open = tuple(range(case.family.tasks if theorem.scope == "task" else families))
+    apart, size = theorem.separable or families > 1, 1 if theorem.scope == "task" else case.family.tasks // families
     for numbers in systems:
-        tasks = left_open if theorem.separable else tuple(range(case.family.tasks))
-        places = {index: place if theorem.separable else index for place, index in enumerate(left_open)}
+        chosen = left_open if apart else range(case.family.tasks // size)
+        tasks = tuple(task for index in chosen for task in range(index * size, (index + 1) * size))
+        places = {index: place if apart else index for place, index in enumerate(left_open)}
         with numbers.activated():
             measured = views.get((numbers, tasks)) or view(case.restricted(tasks), numbers)
             views[numbers, tasks] = measured
             try:
-                attempt = Attempt.make(theorem, measured)
+                attempt = Attempt.make(theorem, measured, len(chosen) if families > 1 else 1)
             except SingularSystem:
                 continue
             except TooLarge as error:
@@ -236,22 +240,31 @@ class Attempt:
     grades: list[Grade | None]
     reasons: list[str]
     chosen: dict[str, Array]
-    """Free parameters that were measured, [T, S] each."""
+    """Free parameters that were measured, [count, S] each, or [count, T, S] for claims about families."""
     settled: Bool[Array, " count"]
     """Where a more precise number system could change neither outcome nor grade."""
 
     @classmethod
-    def make(cls, theorem: Theorem, measured: View) -> Attempt:
-        numbers = measured.numbers
-        count = measured.case.family.tasks if theorem.scope == "task" else 1
+    def make(cls, theorem: Theorem, measured: View, families: int = 1) -> Attempt:
+        """See :func:`attempts`."""
+        numbers, tasks = measured.numbers, measured.case.family.tasks // families
+        count = tasks if theorem.scope == "task" else families
         shared = values((*theorem.constants, w, gap_phi) if theorem.bounds_gap else theorem.constants, measured)
-        sizes = (measured.case.family.tasks, measured.case.family.states)
+        weights = measured.model.w
+        if families > 1:
+            shared = {name: along_families(value, families) for name, value in shared.items()}
+            weights = numbers.normalised(measured.case.family.weights.reshape(families, tasks))
+            shared[w.name] = np.swapaxes(weights, 0, 1)[:, None, :]
+        sizes = (tasks, measured.case.family.states)
 
         def column(expression: Expr) -> Numeric:
-            return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
+            value = evaluate(sp.sympify(expression), shared, numbers, sizes)
+            return np.broadcast_to(value[:, 0] if value.ndim == 2 else value[0, 0], (count,))
 
         def family(each: Numeric) -> Numeric:
-            return each if theorem.scope == "task" else (measured.model.w * each).sum(keepdims=True)
+            if theorem.scope == "task":
+                return each
+            return (weights * each.reshape(weights.shape)).reshape(families, tasks).sum(axis=-1)
 
         left, bound = column(theorem.left), column(theorem.bound)
         holds, violated = _signs(bound - left)
@@ -276,6 +289,8 @@ class Attempt:
         # They are for certificate files, which sparse cases have none of.
         kept = () if isinstance(measured.case.family, SparseFamily) else FREE_PARAMETERS
         chosen = {c.name: to_floats(measured.memo[c]) for c in kept if c in measured.memo}
+        if theorem.scope == "family":
+            chosen = {name: x.reshape(families, tasks, -1) for name, x in chosen.items()}
         if not theorem.bounds_gap:
             return cls(theorem, numbers, left, bound, outcomes, [None] * count, reasons, chosen, decided)
 
@@ -303,7 +318,7 @@ class Attempt:
             numbers=self.numbers.name,
             certified=self.numbers.certified,
             reason=self.reasons[place],
-            chosen={name: (x if task is None else x[place]).tolist() for name, x in self.chosen.items()},
+            chosen={name: x[place].tolist() for name, x in self.chosen.items()},
         )
 
 
