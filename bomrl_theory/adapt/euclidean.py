@@ -3,8 +3,8 @@
 The penalty does not share the visitation weight, so state s sees ``ell = lambda / nu^phi(s)``; an
 unvisited state stays at phi. With ``u = theta - theta_phi`` (centred: the objective is blind to
 constant shifts, the penalty is smallest at mean zero) each state maximises
-``g(u) = <softmax(theta_phi + u), Q> - ell |u|^2``: strongly concave for large ell, otherwise with
-several local maxima. Every action gets its own start; the best local maximum found is returned.
+``g(u) = <softmax(theta_phi + u), Q> - ell |u|^2``: concave for ``4 ell >= span Q``, otherwise perhaps with
+several local maxima. There every action gets its own start too; the best local maximum found is returned.
 """
 
 from __future__ import annotations
@@ -39,22 +39,20 @@ def solve(phi: Evaluation, lam: float) -> Step:
         # A visitation of 1e-310 makes lambda / nu overflow; at the largest double the step is zero.
         ell = np.minimum(lam / nu, np.finfo(np.float64).max / 1e6)
 
-    directions = np.eye(actions) - 1 / actions
-    best = np.zeros_like(theta)
+    best, iterations = _newton(np.zeros_like(theta), theta, Q, ell)
     best_value = _objective(best, theta, Q, ell)
-    residual = np.zeros(len(best))
-    iterations = 0
-    for direction in (None, *directions):
-        start = np.zeros_like(theta)
-        if direction is not None:
-            trials = np.array(STARTS)[:, None, None] * direction
-            values = np.stack([_objective(trial, theta, Q, ell) for trial in trials])
-            start = trials[values.argmax(axis=0), 0]
-        u, used = _newton(start, theta, Q, ell)
+    # Along a unit vector v the curvature of <softmax(theta), Q> is E[(Q - <pi,Q>) (v - <pi,v>)^2], at most
+    # span(Q) Var(v) <= span(Q)/2, while the penalty's is 2 ell.
+    several = np.flatnonzero(4 * ell < -Q.min(axis=-1))
+    for direction in np.eye(actions) - 1 / actions if len(several) else ():
+        here = theta[several], Q[several], ell[several]
+        trials = np.array(STARTS)[:, None, None] * direction
+        values = np.stack([_objective(trial, *here) for trial in trials])
+        u, used = _newton(trials[values.argmax(axis=0), 0], *here)
         iterations = max(iterations, used)
-        value = _objective(u, theta, Q, ell)
-        gain = value > best_value
-        best[gain], best_value[gain] = u[gain], value[gain]
+        value = _objective(u, *here)
+        gain = value > best_value[several]
+        best[several[gain]], best_value[several[gain]] = u[gain], value[gain]
     residual = np.abs(_fixed_point(best, theta, Q, ell) - best).max(axis=-1) / (1 + np.abs(best).max(axis=-1))
     worst = float(residual.max(initial=0.0))
     status: Status = "solved" if worst <= 1e-8 else "stopped"

@@ -124,10 +124,9 @@ def backup_error(terms: Any, gamma: float, V: Any, r: Any) -> Any:
     return rounded_up(U * ((2 * terms + 5) * (gamma * V) + r) + UNDERFLOW * (1 + V))
 
 
-def _radius(task: TaskFamily | MDP, V: Array, terms: Any, sums: tuple[Any, Any]) -> Float64[Array, "*T"]:
-    """:func:`backup_error` of every task; infinite where a row sum is not sane."""
-    rad = backup_error(terms, float(task.gamma), np.abs(V).max(axis=-1), np.abs(task.r).max(axis=(-2, -1)))
-    return np.where((sums[0] >= kernels.SANE_SUMS[0]) & (sums[1] <= kernels.SANE_SUMS[1]), rad, np.inf)
+def _radius(task: TaskFamily | MDP, V: Array, terms: Any) -> Any:
+    """:func:`backup_error` of every task."""
+    return backup_error(terms, float(task.gamma), np.abs(V).max(axis=-1), np.abs(task.r).max(axis=(-2, -1)))
 
 
 def _difference(mid: Array, rad: Array) -> Enclosure:
@@ -135,15 +134,59 @@ def _difference(mid: Array, rad: Array) -> Enclosure:
     return Enclosure(mid, rounded_up(rad + U * np.abs(mid)) + TINY)
 
 
+def _sane(lowest: Any, highest: Any) -> Any:
+    """Whether the smallest and the largest computed row sum of a task are such that rounding errors are bounded."""
+    return (lowest >= kernels.SANE_SUMS[0]) & (highest <= kernels.SANE_SUMS[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The weights of a task or a family, with what every product with them needs.
+
+    Attributes:
+        W: weights [*T, S, A, S].
+        total: computed row sums [*T, S, A].
+        terms: most non-zero entries in a row [*T], NumPy's scalar for a single task.
+        sane: whether the rounding-error bounds hold [*T], likewise.
+    """
+
+    W: Float64[Array, "*T S A S"]
+    total: Float64[Array, "*T S A"]
+    terms: Any
+    sane: Any
+
+    @classmethod
+    def of(cls, task: TaskFamily | MDP) -> Rows:
+        """The rows of P, as they are."""
+        total = task.P.sum(axis=-1)
+        terms = np.count_nonzero(task.P, axis=-1).max(axis=(-2, -1))
+        return cls(task.P, total, terms, _sane(total.min(axis=(-2, -1)), total.max(axis=(-2, -1))))
+
+    def expected(self, values: Float64[Array, "*T S"]) -> Float64[Array, "*T S A"]:
+        """``P values``, each entry within :func:`backup_error` for gamma = 1 and r = 0."""
+        flat = self.W.reshape(*self.W.shape[:-3], -1, self.W.shape[-1])
+        return (flat @ values[..., None]).reshape(self.total.shape) / self.total
+
+    def where_sane(self, rad: Any) -> Any:
+        """The radius [*T], infinite where a row sum is not sane."""
+        return np.where(self.sane, rad, np.inf)
+
+    def backup(self, task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Enclosure:
+        """``r + gamma P V - V`` [*T, S, A] of the task with these rows, enclosed in float64 (see
+        :func:`backup_error`); inside ``activated()``."""
+        mid = (task.r + float(task.gamma) * self.expected(V)) - V[..., None]
+        return _difference(mid, self.where_sane(_radius(task, V, self.terms))[..., None, None])
+
+
 def backup(task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Enclosure:
-    """``r + gamma P V - V`` [*T, S, A], enclosed in float64 (see :func:`backup_error`); inside ``activated()``."""
-    W = task.P
-    total = W.sum(axis=-1)
-    products = (W.reshape(*W.shape[:-3], -1, W.shape[-1]) @ V[..., None]).reshape(total.shape)
-    mid = (task.r + float(task.gamma) * (products / total)) - V[..., None]
-    terms = np.count_nonzero(W, axis=-1).max(axis=(-2, -1))
-    rad = _radius(task, V, terms, (total.min(axis=(-2, -1)), total.max(axis=(-2, -1))))
-    return _difference(mid, rad[..., None, None])
+    """:meth:`Rows.backup` of the task's own rows."""
+    return Rows.of(task).backup(task, V)
+
+
+def beyond_guess(error: Enclosure, gamma: Enclosure) -> Enclosure:
+    """All of ``gamma e(s') - e(s)`` where e lies in ``error``: what the advantage is off by where V is."""
+    low, high = Enclosure.exact(error.low), Enclosure.exact(error.high)
+    return Enclosure.between((gamma * low - high).low, (gamma * high - low).high)
 
 
 def _optimal_residual(task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Enclosure:
@@ -154,7 +197,7 @@ def _optimal_residual(task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Encl
 
 
 def _extremes(family: TaskFamily, V: Float64[Array, "T S"], found: kernels.Residuals) -> Enclosure:
-    rad = _radius(family, V, found.terms, (found.sums[:, 0], found.sums[:, 1]))
+    rad = np.where(_sane(found.sums[:, 0], found.sums[:, 1]), _radius(family, V, found.terms), np.inf)
     return _difference(np.stack([found.lowest, found.highest], axis=-1), rad[:, None])
 
 
@@ -262,10 +305,7 @@ def enclose_advantage(family: TaskFamily, actions: Int[Array, "T S"], V: Float64
         advantages = backup(family, V)
         gamma = ENCLOSURES.constant(family.gamma)
         own: Any = np.take_along_axis(advantages, actions[..., None], axis=-1)[..., 0]  # pyright: ignore
-        error = discounted_error(own, gamma)
-        low, high = Enclosure.exact(error.low), Enclosure.exact(error.high)
-        beyond = Enclosure.between((gamma * low - high).low, (gamma * high - low).high)
-        return advantages + beyond[..., None]
+        return advantages + beyond_guess(discounted_error(own, gamma), gamma)[..., None]
 
 
 def refine_advantage(

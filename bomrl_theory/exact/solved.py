@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
 
+from bomrl_theory.exact.enclosed import EnclosedDeterministicEvaluation, EnclosedEvaluation, EnclosedModel
 from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.optimum import Optimum, optimal_policy
 from bomrl_theory.markup import grid
-from bomrl_theory.numbers import FLOATS, Array, Numbers, Numeric, Rationals
+from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Numbers, Numeric, Rationals
 from bomrl_theory.tasks.family import TaskFamily
 
 KEPT_EVALUATIONS = 16
@@ -47,13 +48,19 @@ class Solved:
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""
         numbers = _data_of(numbers)
-        return self._models.setdefault(numbers, Model(self.family, numbers))
+        kind = EnclosedModel if numbers is ENCLOSURES else Model
+        return self._models.setdefault(numbers, kind(self.family, numbers))
 
     def star(self, numbers: Numbers) -> Evaluation:
         """The evaluation of pi*."""
         numbers = _data_of(numbers)
         if numbers not in self._stars:
-            self._stars[numbers] = DeterministicEvaluation.of_actions(self.model(numbers), self.optimum.actions)
+            star = DeterministicEvaluation.of_actions(self.model(numbers), self.optimum.actions)
+            if numbers is ENCLOSURES:
+                model: Any = star.model
+                guess = self.star(FLOATS).V
+                star = EnclosedDeterministicEvaluation(model, star.pi, star.weights, actions=star.actions, guess=guess)
+            self._stars[numbers] = star
         return self._stars[numbers]
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
@@ -64,7 +71,12 @@ class Solved:
         if key not in self._evaluations:
             while len(self._evaluations) >= KEPT_EVALUATIONS:
                 del self._evaluations[next(iter(self._evaluations))]
-            self._evaluations[key] = Evaluation.of(self.model(numbers), weights)
+            evaluation = Evaluation.of(self.model(numbers), weights)
+            if numbers is ENCLOSURES:
+                model: Any = evaluation.model
+                guess = self.evaluate(policy, FLOATS).V
+                evaluation = EnclosedEvaluation(model, evaluation.pi, weights, guess=guess)
+            self._evaluations[key] = evaluation
         return self._evaluations[key]
 
     @property
@@ -78,6 +90,8 @@ class Solved:
 
     def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
         """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
+        if numbers is ENCLOSURES:
+            return self.star(numbers).ahead(values)
         return numbers.multiply(self.star(numbers).P, values[:, None, :]).sum(axis=-1)
 
     def __repr__(self) -> str:
