@@ -39,7 +39,8 @@ class Series:
 
     def markdown(self, results: Results) -> str:
         """A line for each size, with the fitted exponent and the distance to the limit where they are known."""
-        records, limits = results[self.name], Limits.found(results)
+        found, limits = results[self.name], Limits.found(results)
+        records = {name: found[name] for name in self.rows(quick=False) if name in found}
         measured = [record for record in records.values() if "error" not in record]
         lines = [f"## {self.title[0].upper()}{self.title[1:]}", ""]
         if len(measured) > 2:

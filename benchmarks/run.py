@@ -76,7 +76,7 @@ class Page:
         self.results: Results = {}
 
     def keep(self, tables: Sequence[str]) -> None:
-        """Read the file's rows of these tables, those that could not be measured excepted.
+        """Read the file's rows of these tables.
 
         Raises:
             ValueError: the file's rows are of another machine or other versions, or it is no JSON.
@@ -89,9 +89,7 @@ class Page:
         differ = [key for key in self.machine if old["machine"].get(key) != self.machine[key]]
         if differ:
             raise ValueError(f"{file}: its rows are of another {', '.join(differ)}; measure all, without options")
-        for name in tables:
-            rows = old["results"].get(name, {})
-            self.results[name] = {row: record for row, record in rows.items() if "error" not in record}
+        self.results |= {name: rows for name, rows in old["results"].items() if name in tables}
 
     def add(self, table: str, row: str, record: Record) -> None:
         """Enter a record and write both files."""
@@ -126,12 +124,12 @@ product. Exponents are fitted without the smallest sizes, fewer than half of the
 
 
 def run(page: Page, tables: Sequence[str], *, quick: bool) -> None:
-    """Measure the rows of these tables that the page has not."""
+    """Measure the rows of these tables that the page has not, or has of another size, or that failed."""
     todo = [
         (name, row)
         for name in tables
-        for row in TABLES[name].rows(quick=quick)
-        if row not in page.results.get(name, {})
+        for row, wanted in TABLES[name].rows(quick=quick).items()
+        if page.results.get(name, {}).get(row, {}).get("size") != wanted.size
     ]
     for done, (name, row) in enumerate(todo):
         print(f"{done + 1} of {len(todo)}: {name}, {row}", file=sys.stderr, flush=True)

@@ -40,7 +40,8 @@ class Problem:
 
     def markdown(self, results: Results) -> str:
         """CPU times also as ratios to the reference's."""
-        records = {name: record for name, record in results[self.name].items() if name in self.contestants}
+        found = results[self.name]
+        records = {name: found[name] for name in self.contestants if name in found}
         size = next((record["size"] for record in records.values() if "size" in record), self.size[0])
         title = self.title.format(f"{size:,}")
         lines = [f"## {title[0].upper()}{title[1:]}", ""]

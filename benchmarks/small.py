@@ -197,7 +197,7 @@ SMALL = Problem(
         "pymdptoolbox PI": lambda tasks: pymdptoolbox(tasks, built=False),
         "pymdptoolbox PI, built and solved": lambda tasks: pymdptoolbox(tasks, built=True),
         "mdpsolver PI": mdpsolver,
-        "SciPy, HiGHS on the linear program": highs,
+        "SciPy, HiGHS": highs,
         "Storm, value iteration": storm,
     },
     "Plain C is [policy iteration as one writes it by hand](plain/policy_iteration.c), compiled here with `cc -O3 "
