@@ -24,7 +24,7 @@ TaskOf = Callable[[int], Any]
 """From a number of states to an :class:`MDP` or :class:`SparseMDP`."""
 PRODUCTS = 2
 """With the matrix, in an iteration of BiCGSTAB."""
-LINEAR_PROGRAM_S = 60
+LINEAR_PROGRAM_S = 30
 
 
 def dense_task(states: int, actions: int = 8) -> MDP:

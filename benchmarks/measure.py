@@ -20,7 +20,7 @@ Record = dict[str, Any]
 Results = dict[str, dict[str, Record]]
 """Records by table and row."""
 
-BUDGET_S = 25.0
+BUDGET_S = 20.0
 """No further repeat is begun after so many seconds of them."""
 
 

@@ -102,8 +102,11 @@ class Page:
                 temporary.write_text(self.markdown(), encoding="utf-8")
 
     def markdown(self) -> str:
-        """Summary, machine, and every table that has rows, in the order of ``PARTS``."""
-        blocks = [f"# Benchmarks\n\n{READING}\n", summary(self.results), "## Machine\n"]
+        """Summary, machine, and every table that has rows, in the order of ``PARTS``.
+
+        Without a folder there is no summary: small sizes were measured, and goals are about full ones.
+        """
+        blocks = [f"# Benchmarks\n\n{READING}\n", *([summary(self.results)] if self.folder else []), "## Machine\n"]
         blocks += [f"- {key}: {value}" for key, value in self.machine.items()]
         limits = Limits.found(self.results)
         if limits:
@@ -113,7 +116,7 @@ class Page:
 
 
 READING = f"""\
-`python benchmarks/run.py` makes this page; `pip install -e '.[benchmark,campaign]' stormpy` installs whom it compares.
+`python benchmarks/run.py` makes this page; `pip install -e '.[benchmark]' stormpy==2.0.0` installs whom it compares.
 
 Every row is a process of its own on one thread, after a small instance that compiles. Times are medians of the calls,
 with their span; a first call is not counted unless it is the only one, and none is begun after {BUDGET_S:g} s of them.
@@ -138,7 +141,7 @@ def run(page: Page, tables: Sequence[str], *, quick: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, about a minute; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two; nothing is written")
     parser.add_argument("--only", choices=[*PARTS, *TABLES], action="append", help="keep the other tables' rows")
     parser.add_argument("--resume", action="store_true", help="measure only the rows that results.json has not")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)

@@ -43,7 +43,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def in_a_process(table: str, row: str, *, quick: bool) -> Record:
         asked.append((table, row))
         size = run.TABLES[table].rows(quick=quick)[row].size
-        return {"error": "broken"} if row == "ours, float, NumPy only" else record([1.0], size=size, flops=1.0, bytes=1.0)
+        return (
+            {"error": "broken"} if row == "ours, float, NumPy only" else record([1.0], size=size, flops=1.0, bytes=1.0)
+        )
 
     monkeypatch.setattr(run, "in_a_process", in_a_process)
     return asked
@@ -226,10 +228,14 @@ def test_rows_of_another_machine_are_not_mixed_in(
     assert (tmp_path / "results.json").read_text() == old
 
 
-def test_quick_writes_nothing(calls: list[tuple[str, str]], command: Callable[..., None], tmp_path: Path) -> None:
+def test_quick_writes_nothing(
+    calls: list[tuple[str, str]], command: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And judges no goals, which are about full sizes."""
     command("--quick")
     assert {name for name, _ in calls} == {name for name, table in run.TABLES.items() if table.rows(quick=True)}
     assert not list(tmp_path.iterdir())
+    assert "## Summary" not in capsys.readouterr().out
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
