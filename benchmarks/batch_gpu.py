@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from run import machine
+from machine import machine
 
 from bomrl_theory.cli import run
 from bomrl_theory.exact.device import certified_optimum_on, device_named, optimum

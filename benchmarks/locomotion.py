@@ -28,8 +28,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import meta_iteration
 import numpy as np
 import torch
+from machine import machine
 from plain.rollouts import environments_of
-from run import machine
 from size import Size
 
 from bomrl_theory.control.catalogue import simulator_named

@@ -1,7 +1,7 @@
-"""Our solvers and the peers', side by side: ``python benchmarks/run.py [--quick] [--only NAME]``.
+"""Every benchmark of solvers and verdicts on one page: ``python benchmarks/run.py [--quick] [--only NAME] [--resume]``.
 
-Every contestant runs in a process of its own, on one thread, so that peak memory is its own. Times are medians.
-Writes results.md and results.json beside this file.
+Every row is measured in a process of its own, on one thread, so that peak memory is its own. Writes results.json and
+results.md beside this file after each row; an interrupted run goes on with ``--resume``.
 """
 
 from __future__ import annotations
@@ -9,55 +9,44 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import resource
-import statistics
 import subprocess
 import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+from goals import summary
+from growth import GROWTH
+from large import LARGE
+from limits import LIMITS, Limits
+from machine import machine
+from measure import BUDGET_S, Record, Results, Table, measured
+from meta_training import META_TRAINING
+from million_cases import CAMPAIGN
+from slow_mixing import SLOW_MIXING
+from small import SMALL
+from verdicts import VERDICTS
 
-from contestants import PROBLEMS, Contestant, Problem, Renewed, installed  # noqa: E402
+from bomrl_theory.tasks.files import replacing
 
 HERE = Path(__file__).resolve().parent
-INSTALL = "python -m pip install 'bomrl-theory[benchmark]'"
-PACKAGES = ("numpy", "scipy", "numba", "quantecon", "pymdptoolbox", "mdpsolver", "torch")
-LIMIT_S = 900
+PARTS: dict[str, tuple[Table, ...]] = {
+    "peers": (SMALL, *LARGE, *VERDICTS, META_TRAINING),
+    "slow-mixing": SLOW_MIXING,
+    "growth": (LIMITS, *GROWTH),
+    "campaign": (CAMPAIGN,),
+}
+TABLES: dict[str, Table] = {table.name: table for tables in PARTS.values() for table in tables}
+LIMIT_S = 1200
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def measure(problem: Problem, contestant: Contestant, size: int) -> dict[str, Any]:
-    """Times in seconds per unit and peak memory in MB of this process."""
-    call, units = contestant.prepare(size)
-    renew = call.renew if isinstance(call, Renewed) else lambda: None
-    before = peak()
-    renew()
-    outcome = call()
-    wall, cpu = [], []
-    for _ in range(problem.repeats):
-        renew()
-        started, used = time.perf_counter(), time.process_time()
-        call()
-        wall.append((time.perf_counter() - started) / units)
-        cpu.append((time.process_time() - used) / units)
-    return {"wall": wall, "cpu": cpu, "prepared_mb": before, "peak_mb": peak(), "outcome": outcome}
-
-
-def peak() -> float:
-    """Of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def in_a_process(problem: Problem, contestant: Contestant, size: int) -> dict[str, Any]:
-    """:func:`measure` elsewhere; what went wrong if it did."""
-    command = [sys.executable, str(Path(__file__)), "--child", problem.name, contestant.name, "--size", str(size)]
+def in_a_process(table: str, row: str, *, quick: bool) -> Record:
+    """The record of a row from a fresh process; what went wrong if it did."""
+    command = [sys.executable, str(Path(__file__)), "--child", table, row, *(["--quick"] if quick else [])]
+    environment = os.environ | dict.fromkeys(THREADS, "1")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, env=environment)
     except subprocess.TimeoutExpired:
         return {"error": f"not done in {LIMIT_S} s"}
     if done.returncode:
@@ -65,97 +54,115 @@ def in_a_process(problem: Problem, contestant: Contestant, size: int) -> dict[st
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def machine(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
-    """What the figures were taken on."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = models[0] if models else cpu
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+def child(table: str, row: str, *, quick: bool) -> None:
+    """Prints the record."""
+    try:
+        print(json.dumps(measured(TABLES[table].rows(quick=quick)[row])))
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"not installed: {error.name}") from None
 
 
-def run(problem: Problem, size: int) -> list[dict[str, Any]]:
-    """One block of the table."""
-    rows = []
-    for contestant in problem.contestants:
-        if installed(contestant.module):
-            print(f"{problem.name}: {contestant.name}", file=sys.stderr)
-            rows.append({"name": contestant.name, **in_a_process(problem, contestant, size)})
-        else:
-            rows.append({"name": contestant.name, "error": f"not installed; run: {INSTALL}"})
-    return rows
+class Page:
+    """The measured rows, and the two files that hold them.
+
+    Attributes:
+        machine: what it is measured on.
+        results: records so far.
+        folder: of results.json and results.md; None writes nothing.
+    """
+
+    def __init__(self, about: dict[str, Any], folder: Path | None) -> None:
+        self.machine, self.folder = about, folder
+        self.results: Results = {}
+
+    def keep(self, tables: Sequence[str]) -> None:
+        """Read the file's rows of these tables.
+
+        Raises:
+            ValueError: the file's rows are of another machine or other versions, or it is no JSON.
+        """
+        assert self.folder
+        file = self.folder / "results.json"
+        if not file.exists():
+            return
+        old = json.loads(file.read_text(encoding="utf-8"))
+        differ = [key for key in self.machine if old["machine"].get(key) != self.machine[key]]
+        if differ:
+            raise ValueError(f"{file}: its rows are of another {', '.join(differ)}; measure all, without options")
+        self.results |= {name: rows for name, rows in old["results"].items() if name in tables}
+
+    def add(self, table: str, row: str, record: Record) -> None:
+        """Enter a record and write both files."""
+        self.results.setdefault(table, {})[row] = record
+        if self.folder:
+            found = {"machine": self.machine, "results": self.results}
+            with replacing(self.folder / "results.json") as temporary:
+                temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            with replacing(self.folder / "results.md") as temporary:
+                temporary.write_text(self.markdown(), encoding="utf-8")
+
+    def markdown(self) -> str:
+        """Summary, machine, and every table that has rows, in the order of ``PARTS``.
+
+        Without a folder there is no summary: small sizes were measured, and goals are about full ones.
+        """
+        blocks = [f"# Benchmarks\n\n{READING}\n", *([summary(self.results)] if self.folder else []), "## Machine\n"]
+        blocks += [f"- {key}: {value}" for key, value in self.machine.items()]
+        limits = Limits.found(self.results)
+        if limits:
+            blocks.append(f"- one thread: {limits.flops / 1e9:.1f} GFLOP/s, {limits.bytes / 1e9:.1f} GB/s")
+        blocks.append("")
+        return "\n".join([*blocks, *(t.markdown(self.results) for t in TABLES.values() if self.results.get(t.name))])
 
 
-def table(problem: Problem, size: int, rows: list[dict[str, Any]]) -> str:
-    """Markdown, with CPU times as ratios to the reference's."""
-    title = problem.title.format(f"{size:,}")
-    lines = [f"## {title[0].upper()}{title[1:]}", ""]
-    lines.append(f"| solver | wall per {problem.unit} | CPU per {problem.unit} | CPU ratio | peak MB | outcome |")
-    lines.append("|---|---:|---:|---:|---:|---|")
-    reference = next(
-        (statistics.median(row["cpu"]) for row in rows if row["name"] == problem.reference and "cpu" in row), None
-    )
-    for row in rows:
-        if "error" in row:
-            lines.append(f"| {row['name']} | | | | | {row['error']} |")
-            continue
-        wall, cpu = statistics.median(row["wall"]), statistics.median(row["cpu"])
-        ratio = f"{cpu / reference:.2f}" if reference else ""
-        outcome = row["outcome"]
-        if problem.unit == "verdict":
-            outcome += f"; {1 / cpu:,.0f} a second of CPU"
-        lines.append(f"| {row['name']} | {_time(wall)} | {_time(cpu)} | {ratio} | {row['peak_mb']:,.0f} | {outcome} |")
-    return "\n".join([*lines, "", problem.remarks, ""])
+READING = f"""\
+`python benchmarks/run.py` makes this page; `pip install -e '.[benchmark]' stormpy==2.0.0` installs whom it compares.
+
+Every row is a process of its own on one thread, after a small instance that compiles. Times are medians of the calls,
+with their span; a first call is not counted unless it is the only one, and none is begun after {BUDGET_S:g} s of them.
+Peak memory holds the task too. Ratios are of CPU times. "From ours" is the largest difference of a value from ours; a
+radius is certified. The limit is the larger of two times: the floating-point operations of the LU factorisations or
+backups that were made, at the speed of a matrix product, and the bytes of P that they read, at the speed of a dot
+product. Exponents are fitted without the smallest sizes, fewer than half of them."""
 
 
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+def run(page: Page, tables: Sequence[str], *, quick: bool) -> None:
+    """Measure the rows of these tables that the page has not, or has of another size, or that failed."""
+    todo = [
+        (name, row)
+        for name in tables
+        for row, wanted in TABLES[name].rows(quick=quick).items()
+        if page.results.get(name, {}).get(row, {}).get("size") != wanted.size
+    ]
+    for done, (name, row) in enumerate(todo):
+        print(f"{done + 1} of {len(todo)}: {name}, {row}", file=sys.stderr, flush=True)
+        page.add(name, row, in_a_process(name, row, quick=quick))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, one minute; nothing is written")
-    parser.add_argument("--only", choices=[problem.name for problem in PROBLEMS], action="append")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two; nothing is written")
+    parser.add_argument("--only", choices=list(PARTS | TABLES), action="append", help="keep the other tables' rows")
+    parser.add_argument("--resume", action="store_true", help="measure only the rows that results.json has not")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        problem = next(p for p in PROBLEMS if p.name == arguments.child[0])
-        contestant = next(c for c in problem.contestants if c.name == arguments.child[1])
-        print(json.dumps(measure(problem, contestant, arguments.size)))
+        child(*arguments.child, quick=arguments.quick)
         return
-    about = machine()
-    blocks, results = [], {}
-    for problem in PROBLEMS:
-        size = problem.size[1 if arguments.quick else 0]
-        if size is None or (arguments.only and problem.name not in arguments.only):
-            continue
-        rows = run(problem, size)
-        results[problem.name] = {"size": size, "rows": rows}
-        blocks.append(table(problem, size, rows))
-        print(blocks[-1], flush=True)
-    described = ", ".join(f"{key} {value}" for key, value in about.items())
-    print(described)
-    if not arguments.quick:
-        head = (
-            "# Benchmarks\n\nOne thread; medians of repeats; a process for each row. Peak memory holds the task too.\n"
-        )
-        old = HERE / "results.json"
-        kept = json.loads(old.read_text())["results"] if arguments.only and old.exists() else {}
-        results = kept | results
-        blocks = [table(p, results[p.name]["size"], results[p.name]["rows"]) for p in PROBLEMS if p.name in results]
-        old.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
-        (HERE / "results.md").write_text("\n".join([head, f"Machine: {described}.\n", *blocks]))
+    named = arguments.only or list(PARTS)
+    tables = [name for part in named for name in ([t.name for t in PARTS[part]] if part in PARTS else [part])]
+    page = Page(machine(), None if arguments.quick else HERE)
+    kept = [name for name in TABLES if arguments.resume or name not in tables]
+    if kept and not arguments.quick:
+        try:
+            page.keep(kept)
+        except ValueError as error:
+            parser.error(str(error))
+    try:
+        run(page, tables, quick=arguments.quick)
+    except KeyboardInterrupt:
+        parser.exit(130, "interrupted; --resume measures the rest\n")
+    print(page.markdown())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ LINKED = (
     "docs/site.css",
     "LICENSE",
     "CITATION.cff",
+    "benchmarks/plain/policy_iteration.c",
     "bomrl_theory/theorems/*.py",
     "bomrl_theory/meta/learners/bo_mrl.py",
     "experiments/*.toml",
