@@ -22,6 +22,8 @@ from bomrl_theory.numbers.flint import exact_parts as exact_parts
 from bomrl_theory.numbers.flint import rational as rational
 from bomrl_theory.numbers.floats import FLOATS as FLOATS
 from bomrl_theory.numbers.floats import Floats as Floats
+from bomrl_theory.numbers.ladder import certified_systems as certified_systems
+from bomrl_theory.numbers.ladder import of_kind as of_kind
 from bomrl_theory.numbers.system import Array as Array
 from bomrl_theory.numbers.system import Numbers as Numbers
 from bomrl_theory.numbers.system import Numeric as Numeric

@@ -17,7 +17,6 @@ from bomrl_theory.verify.verdict import (
     Verdict,
     Views,
     attempts,
-    ladder,
 )
 
 
@@ -65,7 +64,7 @@ def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, saved: int =
     grades: list[Grade | None] = [None] * count
     numbers, certified, reasons = [""] * count, [True] * count, [UNSOLVED] * count
     full: dict[int, Verdict] = {}
-    for attempt, places in attempts(theorem, case, views, ladder(case, theorem)):
+    for attempt, places in attempts(theorem, case, views, case.number_systems(theorem.relation)):
         if isinstance(attempt, str):
             for index in places:
                 reasons[index] = attempt
