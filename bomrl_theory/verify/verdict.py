@@ -24,6 +24,7 @@ from bomrl_theory.numbers import (
     Numeric,
     Rationals,
     SingularSystem,
+    on_host,
     to_float,
     to_floats,
 )
@@ -210,7 +211,7 @@ class Attempt:
         sizes = (measured.case.family.tasks, measured.case.family.states)
 
         def column(expression: Expr) -> Numeric:
-            return np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,))
+            return on_host(np.broadcast_to(evaluate(sp.sympify(expression), shared, numbers, sizes)[:, 0], (count,)))
 
         def family(each: Numeric) -> Numeric:
             return each if theorem.scope == "task" else (measured.model.w * each).sum(keepdims=True)
