@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
@@ -101,7 +101,7 @@ def _clearly_best(
     certainly worse."""
     same = _same_action(family, actions)
     actions = same.argmax(axis=-1)
-    settled = same | np.asarray(advantage_of(actions) < 0)
+    settled: Any = same | np.asarray(advantage_of(actions) < 0)
     left_open = np.flatnonzero(~settled.all(axis=(-2, -1)))
     if len(left_open):
         places = np.nonzero(~settled[left_open])
