@@ -120,15 +120,14 @@ def test_long_sums_are_made_in_halves_and_contain_the_exact_one(place: str) -> N
 def test_solutions_contain_the_exact_one(
     transposed: bool, numbers: DeviceEnclosures, weights: np.ndarray, gamma: Fraction, rhs: np.ndarray
 ) -> None:
-    found: list[Any] = []
-    both: tuple[Numbers, ...] = (numbers, Rationals(64))
-    for system in both:
+    def solved(system: Numbers) -> Any:
         with system.activated():
             P = system.normalised(weights)
-            found.append(system.solve_discounted(P, system.constant(gamma), system.load(rhs), transposed=transposed))
-    enclosed = here(found[0])
+            return system.solve_discounted(P, system.constant(gamma), system.load(rhs), transposed=transposed)
+
+    enclosed, exact = here(solved(numbers)), solved(Rationals(64))
     for place in np.ndindex(2, 3):
-        assert encloses(enclosed[place], fraction(found[1][place]))
+        assert encloses(enclosed[place], fraction(exact[place]))
     scale = np.abs(rhs).max() / (1 - float(gamma)) ** 2
     assert enclosed.rad.max() <= 1e-12 * scale + 1e-290
 
