@@ -4,7 +4,7 @@
 
 On the device the tasks are there already and the bounds stay there; a second row counts the way there and back. The
 device's bounds are compared with the host's. Verdicts are those of the universal bound for Alg^(2) under the uniform
-policy, from the tasks' weights to grades, with the float adaptation on the host; one core of it without a device. Writes
+policy, from the tasks' weights to grades; the host uses one core, which also adapts in floats for the device. Writes
 batch_gpu.json beside this file; without a GPU nothing is written, and torch on the CPU stands in for it
 (``--device cpu``).
 """
