@@ -1,10 +1,12 @@
-"""Certified optima of 100,000 Garnet tasks of 16 states: all cores of the host against a GPU, both in float64.
+"""100,000 Garnet tasks of 16 states on the host and on a GPU, both in float64: certified optima, and whole verdicts.
 
     python benchmarks/batch_gpu.py [--tasks 100000] [--device cuda]
 
 On the device the tasks are there already and the bounds stay there; a second row counts the way there and back. The
-device's bounds are compared with the host's. Writes batch_gpu.json beside this file; without a GPU nothing is written,
-and torch on the CPU stands in for it (``--device cpu``).
+device's bounds are compared with the host's. Verdicts are those of the universal bound for Alg^(2) under the uniform
+policy, from the tasks' weights to grades; the host uses one core, which also adapts in floats for the device. Writes
+batch_gpu.json beside this file; without a GPU nothing is written, and torch on the CPU stands in for it
+(``--device cpu``).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -27,10 +30,19 @@ from machine import machine
 from bomrl_theory.cli import run
 from bomrl_theory.exact.device import certified_optimum_on, device_named, optimum
 from bomrl_theory.exact.enclose import CertifiedOptimum, certified_optimum
+from bomrl_theory.numbers import computing_on
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.garnet import garnet
+from bomrl_theory.tasks.policy import uniform_policy
+from bomrl_theory.theory.case import Case
+from bomrl_theory.theory.registry import theorem_named
+from bomrl_theory.verify.verdict import judge
 
 REPEATS = 7
+VERDICTS_REPEATS = 3
+BATCH = 10_000
+"""Tasks that are judged at once."""
+BOUND = "contraction_kl_posterior"
 PACKAGES = ("numpy", "numba", "torch")
 
 
@@ -43,16 +55,37 @@ def on_all_cores(family: TaskFamily) -> Callable[[], list[CertifiedOptimum]]:
     return lambda: list(pool.map(certified_optimum, shares))
 
 
-def seconds(call: Callable[[], Any], place: torch.device) -> list[float]:
+def judged(family: TaskFamily, device: str | None) -> Counter[str]:
+    """What comes of every task; nothing is remembered from one call to the next."""
+    counts: Counter[str] = Counter()
+    phi, theorem = uniform_policy(family.states, family.actions), theorem_named(BOUND)
+    with computing_on(device):
+        for first in range(0, family.tasks, BATCH):
+            part = family.only(range(first, min(first + BATCH, family.tasks)))
+            verdicts = judge(theorem, Case.new(part, phi, "kl-posterior", "1/10"))
+            counts.update(f"{verdict.outcome}, {verdict.grade}" for verdict in verdicts)
+    return counts
+
+
+def seconds(call: Callable[[], Any], place: torch.device, repeats: int = REPEATS) -> list[float]:
     """Wall time of each repeat, after one that is not counted."""
     found = []
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + 1):
         started = time.perf_counter()
         call()
         if place.type == "cuda":
             torch.cuda.synchronize(place)
         found.append(time.perf_counter() - started)
     return found[1:]
+
+
+def tell(rows: dict[str, list[float]]) -> None:
+    """Each row's time, and how many times as fast as the first it is."""
+    reference = statistics.median(next(iter(rows.values())))
+    for row, times in rows.items():
+        median = statistics.median(times)
+        span = f"{min(times) * 1e3:.1f} to {max(times) * 1e3:.1f}"
+        click.echo(f"{row}: {median * 1e3:.1f} ms ({span}), {reference / median:.2f} times")
 
 
 @click.command(help=__doc__)
@@ -71,15 +104,26 @@ def main(tasks: int, device: str) -> None:
     host, there = certified_optimum(family), certified_optimum_on(device, family)
     apart = np.maximum(np.abs(host.bounds.low - there.bounds.low), np.abs(host.bounds.high - there.bounds.high)).max()
     same = float((host.actions == there.actions).mean())
-    reference = statistics.median(next(iter(rows.values())))
-    for row, times in rows.items():
-        median = statistics.median(times)
-        span = f"{min(times) * 1e3:.1f} to {max(times) * 1e3:.1f}"
-        click.echo(f"{row}: {median * 1e3:.1f} ms ({span}), {reference / median:.2f} times")
+    verdicts = {
+        "verdicts, host, 1 core": seconds(lambda: judged(family, None), place, VERDICTS_REPEATS),
+        f"verdicts, torch on {name}": seconds(lambda: judged(family, device), place, VERDICTS_REPEATS),
+    }
+    tell(rows)
+    tell(verdicts)
+    counts, counts_there = judged(family, None), judged(family, device)
+    click.echo(f"{counts_there}; {'the same' if counts == counts_there else 'not the same'} on the host")
     radius = there.bounds.radius.max()
     click.echo(f"bounds at most {apart:.1e} apart, {same:.2%} of the actions alike; largest radius {radius:.1e}")
     if place.type == "cuda":
-        found = {"machine": machine(PACKAGES), "device": name, "tasks": tasks, "seconds": rows, "apart": float(apart)}
+        found = {
+            "machine": machine(PACKAGES),
+            "device": name,
+            "tasks": tasks,
+            "seconds": rows | verdicts,
+            "apart": float(apart),
+            "verdicts": counts_there,
+            "verdicts_alike": counts == counts_there,
+        }
         (Path(__file__).parent / "batch_gpu.json").write_text(json.dumps(found, indent=1) + "\n")
     else:
         click.echo("no CUDA GPU was measured")

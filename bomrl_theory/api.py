@@ -35,6 +35,7 @@ except ImportError:
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.meta.barycentre import barycentre_of
+from bomrl_theory.numbers import computing_on
 from bomrl_theory.report import tables
 from bomrl_theory.report.table import Table
 from bomrl_theory.tasks.catalogue import family_named
@@ -192,6 +193,7 @@ def verify(
     *,
     cases: int = 0,
     seed: int = 0,
+    device: str | None = None,
 ) -> Table:
     """Decide theorems: one row a verdict.
 
@@ -202,6 +204,8 @@ def verify(
             cases of ``bomrl verify``.
         cases: see above; without ``on`` the number of random families (0: as many as ``bomrl verify``).
         seed: of what is drawn.
+        device: "cuda" or another device of torch, on which dense families are solved and verdicts begin; what stays
+            open there goes on on the host.
 
     Returns:
         Columns: theorem, the case (origin, algorithm, lambda, steps, tasks, states, actions, gamma), task, outcome,
@@ -210,7 +214,7 @@ def verify(
         ``on`` does not give them.
 
     Raises:
-        UnknownName, InvalidTheorem, InvalidTask, InvalidFile: as the pieces do.
+        UnknownName, InvalidTheorem, InvalidTask, InvalidFile, MissingExtra: as the pieces do.
 
     Examples:
         >>> lake = family("frozen-lake-low")
@@ -220,14 +224,18 @@ def verify(
     """
     names = [theorems] if isinstance(theorems, (str, Theorem)) else list(theorems)
     chosen = [theorem_named(entry) if isinstance(entry, str) else entry for entry in names]
+    with computing_on(device):
+        return tables.verdicts(_run(chosen, on, cases, seed))
+
+
+def _run(chosen: list[Theorem], on: Any, cases: int, seed: int) -> runs.Run:
     if on is None or isinstance(on, str):
         plan = runs.Plan.of(chosen, () if on is None else (on,), cases or None, seed)
-        run = runs.verify(chosen, plan.generate(), sparing=True)
-    elif isinstance(on, (TaskFamily, SparseFamily, Solved)):
+        return runs.verify(chosen, plan.generate(), sparing=True)
+    if isinstance(on, (TaskFamily, SparseFamily, Solved)):
         rng = np.random.default_rng(np.random.SeedSequence(seed))
-        run = runs.verify(chosen, runs.family_cases(solve(on), cases, rng), sparing=True)
-    else:
-        run = runs.Run([runs.TheoremResult(entry) for entry in chosen])
-        for case in [on] if isinstance(on, AnyCase) else on:
-            run.judge(case, (result for result in run.results if result.theorem.covers(case)))
-    return tables.verdicts(run)
+        return runs.verify(chosen, runs.family_cases(solve(on), cases, rng), sparing=True)
+    run = runs.Run([runs.TheoremResult(entry) for entry in chosen])
+    for case in [on] if isinstance(on, AnyCase) else on:
+        run.judge(case, (result for result in run.results if result.theorem.covers(case)))
+    return run

@@ -141,6 +141,11 @@ workers_option = click.option(
     type=int,
     help="Processes that share the work (default: one a processor if it is worth it); the result is the same.",
 )
+device_option = click.option(
+    "--device",
+    metavar="NAME",
+    help="Begin verdicts on a device of torch (cuda, cuda:1, cpu; extra 'torch'); what stays open goes on here.",
+)
 counterexamples_option = click.option(
     "--counterexamples",
     type=click.Path(file_okay=False, path_type=Path),
@@ -171,6 +176,7 @@ bomrl verify my_bound.py
 bomrl verify --cases 50 --certificates run.jsonl
 bomrl verify --cases 1000 --record long.jsonl
 bomrl verify --cases 1000 --record long.jsonl --resume
+bomrl verify contraction_kl_posterior --family garnet:tasks=100000 --device cuda
 bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
 )
 @click.argument("theorems", nargs=-1, metavar="[THEOREM|FILE.py]...")
@@ -191,6 +197,7 @@ bomrl verify --replay counterexamples/published_bound-v1-0123abcd.json""",
     help="Write every verdict with its exact data to a new file, for bomrl check.",
 )
 @workers_option
+@device_option
 @record_option
 @resume_option
 @click.pass_context
@@ -205,6 +212,7 @@ def verify(
     replay: Path | None,
     certificates: Path | None,
     workers: int | None,
+    device: str | None,
     record: Path | None,
     resume: bool,
 ) -> None:
@@ -219,6 +227,9 @@ def verify(
     Exit codes: 0 all as expected (a refuted theorem: violated), 1 a counterexample, 2 usage, 3 undecided or nothing in
     scope, 130 interrupted.
     """
+    from bomrl_theory.numbers import computing_on
+
+    context.with_resource(computing_on(device))
     if replay is not None:
         if record is not None or resume:
             raise click.UsageError("--record and --resume are for runs; --replay decides one case")
@@ -263,6 +274,7 @@ bomrl campaign campaign.toml -o second --backend dask --scheduler tcp://127.0.0.
 @click.option("--workers", type=int, help="Processes of this machine (default: one a processor); 1 needs no other.")
 @click.option("--backend", metavar="NAME", help="serial, processes (default) or dask; the bytes are the same.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of an existing Dask cluster, with --backend dask.")
+@device_option
 @json_option
 @click.pass_context
 def campaign(
@@ -274,6 +286,7 @@ def campaign(
     workers: int | None,
     backend: str | None,
     scheduler: str | None,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Decide millions of cases: theorems x families x parameters, as SPEC.toml says.
@@ -292,7 +305,9 @@ def campaign(
     if spec is None or output is None:
         raise click.UsageError("give SPEC.toml and -o DIR; --example prints a SPEC.toml")
     from bomrl_theory.campaign.command import Campaign, done, workers_of
+    from bomrl_theory.numbers import computing_on
 
+    context.with_resource(computing_on(device))
     who = workers_of(backend, workers, scheduler)
     begun = Campaign.begin(spec, output, resume=resume)
     try:
@@ -1163,12 +1178,14 @@ THEOREMS_WORTH_SHARING = 20
 
 def _workers(names: Sequence[str], plan: Plan, count: int | None) -> Workers | None:
     """The processes that share a run; None where one process is as good."""
+    from bomrl_theory.numbers import device_in_use
     from bomrl_theory.theory.registry import registry
     from bomrl_theory.verify.work import Workers, usable_processors
 
     names = names or tuple(registry())
-    if count is None:
-        count = usable_processors() if plan.count * len(names) >= WORTH_SHARING else 1
+    if count is None:  # a device belongs to one process
+        worth_it = device_in_use() is None and plan.count * len(names) >= WORTH_SHARING
+        count = usable_processors() if worth_it else 1
     workers = Workers(names, count)
     return workers if count > 1 else None
 

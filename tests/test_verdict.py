@@ -403,6 +403,15 @@ def test_large_tasks_are_certified_without_rationals() -> None:
     assert (identity.outcome, identity.certified) == (Outcome.HOLDS, False)
 
 
+def test_tasks_too_large_for_balls_stay_in_enclosures_when_asked_for_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more precise can be afforded: better few certified digits than no verdict."""
+    monkeypatch.setattr(solved_module, "BALL_WEIGHTS", 1)
+    monkeypatch.setattr(solved_module, "RATIONAL_STATES_OF_BOUNDS", 1)
+    case = Case.new(stay_or_leave(), [[1, 3], [1, 1]], "none")
+    verdict = only(judge(NO_ADAPTATION, case, precise=True))
+    assert (verdict.outcome, verdict.numbers) == (Outcome.HOLDS, "float64 enclosure")
+
+
 def test_a_large_tie_says_that_it_is_not_certified() -> None:
     """Two different actions that tie, in a task too large for rationals: floats, and the verdict says so."""
     family = garnet(states=700, tasks=1, rng=np.random.default_rng(0))

@@ -18,6 +18,7 @@ from bomrl_theory.campaign.cells import Cell, Chunk
 from bomrl_theory.campaign.spec import TheoremSource
 from bomrl_theory.campaign.table import Block, parquet_bytes
 from bomrl_theory.errors import InvalidTask
+from bomrl_theory.numbers import computing_on
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
@@ -37,6 +38,7 @@ class Work:
         batch: cases that share a meta-policy.
         theorems: what is judged on them, where they speak about them.
         saved: cases that are saved for each theorem, at most.
+        device: where verdicts begin; None is the host.
     """
 
     version: str
@@ -45,6 +47,7 @@ class Work:
     batch: int
     theorems: tuple[TheoremSource, ...]
     saved: int
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def judge_chunk(work: Work) -> Done:
             f"a worker has bomrl-theory {own_version()}, the campaign began with {work.version}; "
             "install the same version everywhere"
         )
-    with _turn:
+    with _turn, computing_on(work.device):
         theorems = [loaded(source) for source in work.theorems]
         blocks: list[Block] = []
         saved: list[SavedCase] = []

@@ -25,6 +25,7 @@ from bomrl_theory.campaign.spec import Spec, read_spec
 from bomrl_theory.campaign.store import Store
 from bomrl_theory.campaign.summary import Tally, as_json, exit_code, tally
 from bomrl_theory.errors import InvalidTask
+from bomrl_theory.numbers import device_in_use
 from bomrl_theory.verify.work import usable_processors
 
 
@@ -75,8 +76,9 @@ class Campaign:
     def works(self) -> Iterator[Work]:
         """What is left to do."""
         spec = self.spec
+        device = None if (numbers := device_in_use()) is None else numbers.device
         for chunk in self.open:
-            yield Work(own_version(), spec.seed, chunk, spec.batch, spec.sources, spec.saved)
+            yield Work(own_version(), spec.seed, chunk, spec.batch, spec.sources, spec.saved, device)
 
     def run(self, done: Results, on_done: Callable[[Done], None] = lambda done: None) -> None:
         """Keep what comes of each chunk as it comes.
@@ -122,7 +124,8 @@ def workers_of(backend: str | None, workers: int | None, scheduler: str | None) 
         InvalidTask: options that do not go together.
     """
     if backend is None:
-        backend = "dask" if scheduler else "serial" if workers == 1 else "processes"
+        alone = workers == 1 or (workers is None and device_in_use() is not None)  # one process has the device
+        backend = "dask" if scheduler else "serial" if alone else "processes"
     if backend not in BACKENDS:
         raise InvalidTask(f"--backend {backend} is not known; choose one of {', '.join(BACKENDS)}")
     if (scheduler is not None) != (backend == "dask"):

@@ -21,6 +21,7 @@ from bomrl_theory.campaign.cells import Cell, Chunk
 from bomrl_theory.campaign.chunk import Done, SavedCase, own_version
 from bomrl_theory.campaign.spec import Spec
 from bomrl_theory.errors import InvalidFile
+from bomrl_theory.numbers import device_in_use
 from bomrl_theory.tasks.files import check_directory, read_json, replacing
 
 MANIFEST, CELLS, CASES, COUNTEREXAMPLES, SUMMARY = (
@@ -50,6 +51,8 @@ class Store:
     def __init__(self, path: Path, spec: Spec, cells: tuple[Cell, ...], *, resume: bool = False):
         self.path, self.saved = path, spec.saved
         manifest = {"schema": SCHEMA, "version": own_version(), **spec.as_json()}
+        if (device := device_in_use()) is not None:  # the last digits of a side depend on it
+            manifest["device"] = device.described
         try:
             held = {entry.name for entry in path.iterdir()} if path.exists() else set()
         except OSError as error:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bomrl_theory.errors import InvalidTask, MissingExtra
 from bomrl_theory.exact import kernels
 from bomrl_theory.exact.enclose import Bounds, CertifiedOptimum, backup_error
 from bomrl_theory.exact.solve import MAXIMUM_ITERATIONS
-from bomrl_theory.numbers import ENCLOSURES
+from bomrl_theory.numbers import ENCLOSURES, device_named
 from bomrl_theory.numbers.enclosure import TINY, U, rounded_up
 from bomrl_theory.tasks.family import TaskFamily
 
@@ -56,9 +55,7 @@ def certified_optimum_on(
     """:func:`bomrl_theory.exact.enclose.certified_optimum` on a device: "cpu", "cuda", "cuda:1".
 
     Raises:
-        MissingExtra: torch is not installed.
-        InvalidTask: there is no such device here.
-        ArithmeticError: the device flushes subnormal numbers to zero.
+        MissingExtra, InvalidTask, ArithmeticError: as :func:`device_named`.
     """
     place = device_named(device)
     parts = [
@@ -69,27 +66,6 @@ def certified_optimum_on(
     )
     status = "converged" if converged.all() else "stopped"
     return CertifiedOptimum(actions, V, Bounds(low, high), status, max(part[5] for part in parts), "torch")
-
-
-def device_named(device: str) -> Any:
-    """A device of torch that is here, and whose doubles are IEEE's.
-
-    Raises:
-        MissingExtra, InvalidTask, ArithmeticError: as :func:`certified_optimum_on`.
-    """
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra("torch", "torch") from None
-    try:
-        place = torch.device(device)
-        gradual = bool(torch.full((), 2.0**-1022, dtype=torch.float64, device=place) * 0.5 > 0)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidTask(f"there is no device '{device}' for doubles here ({reason}); try cpu or cuda") from None
-    if not gradual:
-        raise ArithmeticError(f"the device '{device}' flushes subnormal numbers to zero, so error bounds do not hold")
-    return place
 
 
 def _pieces(family: TaskFamily, place: Any) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,16 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
 
+from bomrl_theory.exact.device import certified_optimum_on
 from bomrl_theory.exact.enclose import enclose_advantage, refine_advantage
 from bomrl_theory.exact.evaluate import DeterministicEvaluation
 from bomrl_theory.exact.model import Model
 from bomrl_theory.exact.solve import policy_iteration
-from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Numbers, Numeric, Rationals
+from bomrl_theory.numbers import (
+    FLOATS,
+    Array,
+    DeviceEnclosures,
+    Enclosure,
+    Numbers,
+    Numeric,
+    Rationals,
+    first_enclosures,
+)
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.policy import deterministic
 
@@ -57,10 +67,20 @@ def optimal_policy(
         rational_states: tasks with more states are left uncertified where enclosures cannot decide.
         models: the family already seen in number systems, such as :meth:`Solved.model`, to share work.
     """
-    with FLOATS.activated():
-        proposal = policy_iteration(family, model=models(FLOATS) if models else None)
-    with ENCLOSURES.activated():
-        actions, best = _clearly_best(family, proposal.actions, proposal.V)
+    numbers = first_enclosures()
+    if isinstance(numbers, DeviceEnclosures):
+        proposal = certified_optimum_on(numbers.device, family)
+    else:
+        with FLOATS.activated():
+            proposal = policy_iteration(family, model=models(FLOATS) if models else None)
+
+    def advantage(actions: Int[Array, "T S"]) -> Enclosure:
+        if not isinstance(numbers, DeviceEnclosures):
+            return enclose_advantage(family, actions, proposal.V)
+        return _advantage(models(numbers) if models else Model(family, numbers), actions)
+
+    with numbers.activated():
+        actions, best = _clearly_best(family, proposal.actions, proposal.V, advantage)
     decided: list[Decided] = ["enclosure"] * family.tasks
     for task in np.flatnonzero(~best):
         if family.states > rational_states:
@@ -72,13 +92,16 @@ def optimal_policy(
 
 
 def _clearly_best(
-    family: TaskFamily, actions: Int[Array, "T S"], V: Float64[Array, "T S"]
+    family: TaskFamily,
+    actions: Int[Array, "T S"],
+    V: Float64[Array, "T S"],
+    advantage_of: Callable[[Int[Array, "T S"]], Enclosure],
 ) -> tuple[Int[Array, "T S"], Bool[Array, " T"]]:
     """The policy, at the lowest index among actions that are the same; and for which tasks all others are
     certainly worse."""
     same = _same_action(family, actions)
     actions = same.argmax(axis=-1)
-    settled = (enclose_advantage(family, actions, V) < 0) | same
+    settled: Any = same | np.asarray(advantage_of(actions) < 0)
     left_open = np.flatnonzero(~settled.all(axis=(-2, -1)))
     if len(left_open):
         places = np.nonzero(~settled[left_open])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped
@@ -12,12 +12,26 @@ from jaxtyping import Float64, Int, Shaped
 from bomrl_theory.exact.enclosed import EnclosedDeterministicEvaluation, EnclosedEvaluation, EnclosedModel
 from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
 from bomrl_theory.exact.model import Model
-from bomrl_theory.exact.optimum import Optimum, optimal_policy
+from bomrl_theory.exact.optimum import RATIONAL_STATES, Optimum, optimal_policy
 from bomrl_theory.markup import grid
-from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Numbers, Numeric, Rationals
+from bomrl_theory.numbers import (
+    ENCLOSURES,
+    FLOATS,
+    Array,
+    Balls,
+    Numbers,
+    Numeric,
+    Rationals,
+    certified_systems,
+    of_kind,
+)
 from bomrl_theory.tasks.family import TaskFamily
 
 KEPT_EVALUATIONS = 16
+RATIONAL_STATES_OF_BOUNDS = 300
+"""Up to this many states inequalities are tried in exact rationals."""
+BALL_WEIGHTS = 4_000_000
+"""Up to this many transition weights in a task verdicts are tried in balls, which need a gigabyte for them."""
 SHOWN_TASKS = 20
 """In a notebook."""
 
@@ -44,6 +58,24 @@ class Solved:
     def optimum(self) -> Optimum:
         """pi* of every task."""
         return optimal_policy(self.family, models=self.model)
+
+    def number_systems(self, relation: Literal["<=", "=="]) -> tuple[Numbers, ...]:
+        """What this family can afford, in the order it is tried; floats where its optimum is not certified.
+
+        Args:
+            relation: only rationals prove an equality; floats judge it where they take too long.
+        """
+        family = self.family
+        if not self.optimum.certified:
+            return (FLOATS,)
+        if relation == "==":
+            return of_kind(Rationals) if family.states <= RATIONAL_STATES else (FLOATS,)
+        systems = certified_systems()
+        if family.states > RATIONAL_STATES_OF_BOUNDS:
+            systems = tuple(numbers for numbers in systems if not isinstance(numbers, Rationals))
+        if family.states**2 * family.actions > BALL_WEIGHTS:
+            systems = tuple(numbers for numbers in systems if not isinstance(numbers, Balls))
+        return systems
 
     def model(self, numbers: Numbers) -> Model:
         """The family's data in a number system."""

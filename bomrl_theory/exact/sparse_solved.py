@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
@@ -161,6 +162,9 @@ class SparseSolved(Solved):
     @cached_property
     def optimum(self) -> SparseOptimum:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sparse_optimum(self.family, self._guesses.transitions)
+
+    def number_systems(self, relation: Literal["<=", "=="]) -> tuple[Numbers, ...]:
+        return (FLOATS,) if relation == "==" else (ENCLOSURES,)
 
     def model(self, numbers: Numbers) -> SparseModel:
         """The family's data in floats or enclosures.

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from bomrl_theory.numbers.device_array import DeviceArray
+
 Array = Any
-"""float64, an array or one of NumPy's scalars."""
+"""float64: an array, one of NumPy's scalars, or an array on a device."""
 
 U = 2.0**-53
 """Unit roundoff of binary64, rounding to nearest."""
@@ -69,7 +71,7 @@ class Enclosure:
     """
 
     __slots__ = ("mid", "rad")
-    __array_priority__ = 1000
+    __array_ufunc__ = None  # arrays leave arithmetic with an enclosure to it
 
     def __init__(self, mid: Array, rad: Array):
         self.mid = mid
@@ -78,7 +80,7 @@ class Enclosure:
     @classmethod
     def exact(cls, values: Any) -> Enclosure:
         """Finite doubles, read as the exact numbers they are."""
-        mid = np.asarray(values, dtype=np.float64)
+        mid = values if isinstance(values, DeviceArray) else np.asarray(values, dtype=np.float64)
         return cls(mid, np.zeros_like(mid))
 
     @classmethod
@@ -229,6 +231,8 @@ def as_enclosure(x: Any) -> Enclosure:
     if isinstance(x, int | Fraction):
         whole = isinstance(x, int) and -LARGEST_WHOLE <= x <= LARGEST_WHOLE
         return Enclosure.exact(x) if whole else enclose_rational(x)
+    if isinstance(x, DeviceArray):
+        return Enclosure.exact(x)
     x = np.asarray(x)
     if x.dtype.kind in "iu" and np.any((x > LARGEST_WHOLE) | (x < -LARGEST_WHOLE)):
         raise TypeError("whole numbers beyond 2^53 are no doubles; load them as rationals")

@@ -102,10 +102,15 @@ def to_float(x: Any) -> float:
     return float(x.mid()) if isinstance(x, arb) else float(x)
 
 
+def on_host(x: Numeric) -> Numeric:
+    """Numbers of any system where Python reads them one by one: enclosures on a device are copied."""
+    return Enclosure(np.asarray(x.mid), np.asarray(x.rad)) if isinstance(x, Enclosure) else x
+
+
 def to_floats(x: Any) -> Float64[Array, "..."]:
     """Elementwise :func:`to_float`."""
-    if hasattr(x, "mid"):
-        return x.mid
+    if isinstance(x, Enclosure):
+        return np.asarray(x.mid)
     if x.dtype != object:
         return np.asarray(x, dtype=np.float64)
     return np.asarray(np.frompyfunc(to_float, 1, 1)(x), dtype=np.float64)

@@ -16,7 +16,7 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
 from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.markup import listing
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, Numbers
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import as_doubles, check_distributions, exact_number
 from bomrl_theory.tasks.sparse_family import SparseFamily
@@ -55,6 +55,15 @@ class AnyCase(Protocol):
 
     @property
     def origin(self) -> str: ...
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether its exact data fit into a certificate or a case file of finite MDPs."""
+        ...
+
+    def number_systems(self, relation: Literal["<=", "=="]) -> tuple[Numbers, ...]:
+        """The number systems that it can afford for a claim of this kind, in the order they are tried."""
+        ...
 
     def restricted(self, tasks: tuple[int, ...]) -> Any:
         """The same case on some of its tasks."""
@@ -148,6 +157,13 @@ class Case:
     @property
     def shared(self) -> Solved:
         return self.solved
+
+    @property
+    def certifiable(self) -> bool:
+        return not isinstance(self.family, SparseFamily)
+
+    def number_systems(self, relation: Literal["<=", "=="]) -> tuple[Numbers, ...]:
+        return self.solved.number_systems(relation)
 
     @cached_property
     def adaptation(self) -> Adaptation:

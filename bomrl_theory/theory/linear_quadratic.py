@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -18,7 +18,7 @@ from bomrl_theory.linear_quadratic.enclose import best, enclosed_model
 from bomrl_theory.linear_quadratic.model import Model
 from bomrl_theory.linear_quadratic.policy import GaussianPolicy
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
-from bomrl_theory.numbers import Numeric
+from bomrl_theory.numbers import Balls, Numbers, Numeric, of_kind
 from bomrl_theory.theory.case import Setting, described, exact_lambda
 from bomrl_theory.theory.measured import View
 
@@ -95,6 +95,13 @@ class LinearQuadraticCase:
         if adapted is not None:
             adapted = GaussianPolicy(adapted.K[chosen], adapted.Sigma[chosen])
         return replace(self, family=self.family.only(chosen), adapted=adapted)
+
+    @property
+    def certifiable(self) -> bool:
+        return False
+
+    def number_systems(self, relation: Literal["<=", "=="]) -> tuple[Numbers, ...]:
+        return of_kind(Balls)  # square roots and logarithms throughout: nothing stays rational
 
     def describe(self) -> str:
         """One line for tables and messages."""

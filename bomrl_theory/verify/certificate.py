@@ -29,7 +29,6 @@ from flint import arb, fmpq
 
 from bomrl_theory.errors import InvalidFile, InvalidTheorem
 from bomrl_theory.numbers import Array, Enclosure
-from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.expression import AXES, Expr, Largest, name_of, quantities
 from bomrl_theory.theory.theorem import Theorem
@@ -73,7 +72,7 @@ class CertificateWriter:
             InvalidFile: the disk is full, the file has become unwritable, or it holds something else than what the run
                 that is resumed has written.
         """
-        if not isinstance(case, Case) or isinstance(case.family, SparseFamily):
+        if not (isinstance(case, Case) and case.certifiable):
             self.left_out += len(verdicts)
             return
         if self._shared is None or self._shared[0] is not case:

@@ -17,7 +17,6 @@ from bomrl_theory.verify.verdict import (
     Verdict,
     Views,
     attempts,
-    ladder,
 )
 
 
@@ -66,7 +65,7 @@ def judge_columns(theorem: Theorem, case: AnyCase, views: Views, *, families: in
     grades: list[Grade | None] = [None] * count
     numbers, certified, reasons = [""] * count, [True] * count, [UNSOLVED] * count
     full: dict[int, Verdict] = {}
-    for attempt, places in attempts(theorem, case, views, ladder(case, theorem), families):
+    for attempt, places in attempts(theorem, case, views, case.number_systems(theorem.relation), families):
         if isinstance(attempt, str):
             for index in places:
                 reasons[index] = attempt

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.population import Population, Screen
@@ -48,7 +47,7 @@ def smallest_counterexample(
     Args:
         timed: end the search by the clock; otherwise after one start, and the result is the same on slow machines.
     """
-    if not verdict.certified or not isinstance(case, Case) or isinstance(case.family, SparseFamily):
+    if not verdict.certified or not (isinstance(case, Case) and case.certifiable):
         return case, verdict
     found = _shrunk(theorem, case)
     found = min((found, *_round_cases(theorem, found)), key=complexity)

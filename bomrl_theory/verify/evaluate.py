@@ -14,7 +14,7 @@ from bomrl_theory.numbers import to_floats
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured, View
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge, number_systems
+from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge
 
 SEVERITY = (Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE, Outcome.HOLDS)
 
@@ -118,7 +118,7 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
             for measured in (*views.values(), *unadapted_views.values()):
                 measured.memo.clear()
             case.solved.forget_actions()
-    numbers = number_systems(case)[0]
+    numbers = case.number_systems("<=")[0]
     with numbers.activated():
         everything = tuple(range(case.family.tasks))
         measured: View = views.setdefault((numbers, everything), Measured(case, numbers))

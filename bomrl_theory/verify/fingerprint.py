@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bomrl_theory
+from bomrl_theory.numbers import device_in_use
 from bomrl_theory.tasks.family import TaskFamily, family_hash
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.certificate import theorem_line, versions
@@ -29,7 +30,7 @@ class Fingerprint:
         families: of each that is not drawn at random the name or file, and the hash of its tasks.
         drawn: what is drawn at random, in words.
         seed: of that.
-        versions: of the package and of what computes.
+        versions: of the package and of what computes; and the device, where there is one beside the host.
         code: hash of the sources that draw, measure and decide, those of theorems' own files among them.
     """
 
@@ -54,7 +55,7 @@ class Fingerprint:
             tuple((name, family_hash(family)) for name, family in families),
             drawn,
             seed,
-            versions(),
+            versions() | ({"device": device.described} if (device := device_in_use()) else {}),
             _code_of(theorems),
         )
 
@@ -92,9 +93,9 @@ class Fingerprint:
         told += [f"{drawn} instead of {self.drawn}"] if drawn != self.drawn else []
         told += [f"seed {seed} instead of {self.seed}"] if seed != self.seed else []
         told += [
-            f"{name} {packages.get(name)} instead of {version}"
-            for name, version in self.versions.items()
-            if packages.get(name) != version
+            f"{name} {packages.get(name)} instead of {self.versions.get(name)}"
+            for name in self.versions | packages
+            if packages.get(name) != self.versions.get(name)
         ]
         if not told and code != self.code:
             told.append("the code of bomrl_theory or of a theorem's file has changed")

@@ -23,7 +23,6 @@ from bomrl_theory.numbers import Array, Enclosure
 from bomrl_theory.tasks.sampler import Sampler
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
-from bomrl_theory.verify.verdict import number_systems
 
 PRECISION = 128
 STATUS = "STATISTICAL"
@@ -206,7 +205,7 @@ def bound_on_sample(
 def enclosed_gaps(case: Case) -> tuple[list[arb], bool]:
     """``J* - J(pi+)`` of every task as a ball, and whether it is one: False where only floats can be afforded."""
     found: list[arb] = []
-    for numbers in number_systems(case):
+    for numbers in case.number_systems("<="):
         with numbers.activated():
             m = Measured(case, numbers)
             gaps = m.star.J - m.plus.J

@@ -17,21 +17,18 @@ import sympy as sp
 from jaxtyping import Bool
 
 from bomrl_theory.errors import TooLarge
-from bomrl_theory.exact import optimum
 from bomrl_theory.numbers import (
-    ENCLOSURES,
-    FLOATS,
     Array,
-    Balls,
+    Enclosures,
     Numbers,
     Numeric,
     Rationals,
     SingularSystem,
+    on_host,
     to_float,
     to_floats,
 )
-from bomrl_theory.tasks.sparse_family import SparseFamily
-from bomrl_theory.theory.case import AnyCase, Case
+from bomrl_theory.theory.case import AnyCase
 from bomrl_theory.theory.comparator import FREE_PARAMETERS
 from bomrl_theory.theory.constants import along_families, gap_phi, values, w
 from bomrl_theory.theory.expression import Expr, evaluate, over_tasks
@@ -108,46 +105,11 @@ class Verdict:
         return (_text(self.sides[0]), _text(self.sides[1])) if self.sides else ("", "")
 
 
-CERTIFIED: tuple[Numbers, ...] = (ENCLOSURES, Balls(128), Rationals(256), Balls(1024), Rationals(4096))
-"""Number systems in the order they are tried."""
 SHOWN_DIGITS = 30
 UNSOLVED = "no number system could solve this case within its precision"
 DIVIDES_BY_ZERO = "a side or an assumption divides by zero"
 REFERENCES = {"task": gap_phi.symbol, "family": over_tasks(w.symbol * gap_phi.symbol)}
 """The gap without adaptation, which an informative bound is below."""
-
-
-RATIONAL_STATES = 300
-"""Up to this many states inequalities are tried in exact rationals."""
-BALL_WEIGHTS = 4_000_000
-"""Up to this many transition weights in a task verdicts are tried in balls, which need a gigabyte for them."""
-
-
-def number_systems(case: AnyCase) -> tuple[Numbers, ...]:
-    """What this case can afford; floats where its optimum is not certified."""
-    if case.setting == "linear-quadratic":  # square roots and logarithms throughout: nothing stays rational
-        return tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Balls))
-    assert isinstance(case, Case)
-    if isinstance(case.family, SparseFamily):
-        return (ENCLOSURES,)
-    if not case.solved.optimum.certified:
-        return (FLOATS,)
-    systems = CERTIFIED
-    if case.family.states > RATIONAL_STATES:
-        systems = tuple(numbers for numbers in systems if not isinstance(numbers, Rationals))
-    if case.family.states**2 * case.family.actions > BALL_WEIGHTS:
-        systems = tuple(numbers for numbers in systems if not isinstance(numbers, Balls))
-    return systems
-
-
-def ladder(case: AnyCase, theorem: Theorem) -> tuple[Numbers, ...]:
-    """Which number systems to try, in order. Only rationals prove an equality; floats where they take too long."""
-    if theorem.relation == "==" and isinstance(case.family, SparseFamily):
-        return (FLOATS,)
-    if theorem.relation == "==" and isinstance(case, Case) and case.solved.optimum.certified:
-        exact = tuple(numbers for numbers in CERTIFIED if isinstance(numbers, Rationals))
-        return exact if case.family.states <= optimum.RATIONAL_STATES else (FLOATS,)
-    return number_systems(case)
 
 
 Views = dict[tuple[Numbers, tuple[int, ...]], View]
@@ -168,7 +130,7 @@ def judge(
 
     Args:
         views: measurements of the same case to share between theorems; filled as needed.
-        precise: start with balls of 128 bits, for both sides to some 30 digits.
+        precise: start with balls of 128 bits, for both sides to some 30 digits, where the case can afford them.
         only: these number systems instead of the ladder.
     """
     views = {} if views is None else views
@@ -179,8 +141,9 @@ def judge(
         reason += f", on {theorem.setting} tasks" if case.setting != theorem.setting else ""
         return [Verdict(theorem.id, Outcome.OUT_OF_SCOPE, name, reason=reason) for name in names]
     verdicts = [Verdict(theorem.id, Outcome.UNDECIDED, name, reason=UNSOLVED) for name in names]
-    sparse = isinstance(case.family, SparseFamily)  # which has enclosures alone
-    systems = [x for x in only or ladder(case, theorem) if sparse or not (precise and x is ENCLOSURES)]
+    systems = only or case.number_systems(theorem.relation)
+    if precise:
+        systems = [numbers for numbers in systems if not isinstance(numbers, Enclosures)] or systems
     for attempt, places in attempts(theorem, case, views, systems):
         for index, place in places.items():
             if isinstance(attempt, str):
@@ -259,7 +222,7 @@ class Attempt:
 
         def column(expression: Expr) -> Numeric:
             value = evaluate(sp.sympify(expression), shared, numbers, sizes)
-            return np.broadcast_to(value[:, 0] if value.ndim == 2 else value[0, 0], (count,))
+            return on_host(np.broadcast_to(value[:, 0] if value.ndim == 2 else value[0, 0], (count,)))
 
         def family(each: Numeric) -> Numeric:
             if theorem.scope == "task":
@@ -286,8 +249,7 @@ class Attempt:
                 reasons[place] = f"assumption '{assumption.name}' {what}"
         outcomes = [Outcome(outcome) for outcome in outcomes]
         decided = np.array([outcome is not Outcome.UNDECIDED for outcome in outcomes])
-        # They are for certificate files, which sparse cases have none of.
-        kept = () if isinstance(measured.case.family, SparseFamily) else FREE_PARAMETERS
+        kept = FREE_PARAMETERS if measured.case.certifiable else ()  # they are for certificate files
         chosen = {c.name: to_floats(measured.memo[c]) for c in kept if c in measured.memo}
         if theorem.scope == "family":
             chosen = {name: x.reshape(families, tasks, -1) for name, x in chosen.items()}

@@ -26,7 +26,7 @@ from bomrl_theory.exact.optimum import Optimum
 from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic.policy import GaussianPolicy
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
-from bomrl_theory.numbers import Array
+from bomrl_theory.numbers import Array, computing_on, device_in_use
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
@@ -178,6 +178,7 @@ class Workers:
         """
         assert self._pool is not None, "use it as a context manager"
         work = iter(work)
+        device = None if (numbers := device_in_use()) is None else numbers.device
         waiting: deque[Job] = deque()
         running: dict[Future[list[Found]], Job] = {}
         ended: dict[Job, dict[int, Found]] = {}
@@ -186,7 +187,7 @@ class Workers:
                 for job in islice(work, self.count * JOBS_AHEAD - len(waiting)):
                     waiting.append(job)
                     if job.missing:
-                        running[self._pool.submit(_judged_job, _message(job))] = job
+                        running[self._pool.submit(_judged_job, _message(job), device)] = job
                     else:
                         ended[job] = dict(job.known)
                 if not waiting:
@@ -271,8 +272,9 @@ def _begin(names: Sequence[str]) -> None:
     _theorems[:] = [theorem_named(name) for name in names]
 
 
-def _judged_job(message: Any) -> list[Found]:
-    return [
-        judged([_theorems[place] for place in places], case)
-        for case, places in zip(message.open(), message.places, strict=True)
-    ]
+def _judged_job(message: Any, device: str | None) -> list[Found]:
+    with computing_on(device):
+        return [
+            judged([_theorems[place] for place in places], case)
+            for case, places in zip(message.open(), message.places, strict=True)
+        ]
