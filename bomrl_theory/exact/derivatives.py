@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -34,7 +33,7 @@ def log_policy_pullback(at: Evaluation, x: Shaped[Numeric, "T S A"]) -> Shaped[N
 
 def policy_gradient(at: Evaluation) -> Shaped[Numeric, "T S A"]:
     """``dJ/dtheta(s,a) = nu(s) pi(a|s) A(s,a) / (1-gamma)``."""
-    return at.nu[..., None] * at.pi * _sharp_advantage(at) / (1 - at.model.gamma)
+    return at.nu[..., None] * at.pi * at.sharp_advantage / (1 - at.model.gamma)
 
 
 def value_change(at: Evaluation, u: Shaped[Numeric, "T S A"], *, terms: int | None = None) -> Shaped[Numeric, "T S"]:
@@ -126,16 +125,3 @@ def _arriving(at: Evaluation, x: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T
     tasks, states, actions = at.model.r.shape
     flat = np.swapaxes(at.model.P.reshape(tasks, states * actions, states), 1, 2)
     return at.model.gamma * at.model.numbers.dot(flat, x.reshape(tasks, 1, states * actions))
-
-
-def _sharp_advantage(at: Evaluation) -> Shaped[Numeric, "T S A"]:
-    """``sum_b pi(b) (Q(a) - Q(b))``, with each difference from the differences of rewards and transitions.
-
-    Where pi is all but deterministic or actions tie, ``Q - V`` would lose the digits that pi's tail needs.
-    """
-    model = at.model
-    total: Any = model.numbers.full(model.r.shape, model.zero)
-    for b in range(model.r.shape[-1]):
-        steps = model.numbers.dot(model.P - model.P[:, :, b : b + 1], at.V[:, None, None, :])
-        total = total + at.pi[..., b : b + 1] * (model.r - model.r[..., b : b + 1] + model.gamma * steps)
-    return total

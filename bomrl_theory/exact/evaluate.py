@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -61,6 +62,19 @@ class Evaluation:
     def advantage(self) -> Shaped[Numeric, "T S A"]:
         """``Q - V``."""
         return self.Q - self.V[..., None]
+
+    @cached_property
+    def sharp_advantage(self) -> Shaped[Numeric, "T S A"]:
+        """``sum_b pi(b) (Q(a) - Q(b))``, with each difference from the differences of rewards and transitions.
+
+        Where pi is all but deterministic or actions tie, ``Q - V`` would lose the digits that pi's tail needs.
+        """
+        model = self.model
+        total: Any = model.numbers.full(model.r.shape, model.zero)
+        for b in range(model.r.shape[-1]):
+            steps = model.numbers.dot(model.P - model.P[:, :, b : b + 1], self.V[:, None, None, :])
+            total = total + self.pi[..., b : b + 1] * (model.r - model.r[..., b : b + 1] + model.gamma * steps)
+        return total
 
     @cached_property
     def nu(self) -> Shaped[Numeric, "T S"]:

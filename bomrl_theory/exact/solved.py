@@ -98,7 +98,8 @@ class Solved:
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
         """The evaluation of a policy [S, A] (shared) or [T, S, A]; the last few are kept."""
         numbers = _data_of(numbers)
-        weights = np.ascontiguousarray(np.broadcast_to(policy, self.family.r.shape))
+        whole = policy if policy.shape == self.family.r.shape else np.broadcast_to(policy, self.family.r.shape)
+        weights = np.ascontiguousarray(whole)
         key = (numbers, weights.tobytes())
         if key not in self._evaluations:
             while len(self._evaluations) >= KEPT_EVALUATIONS:

@@ -116,6 +116,8 @@ class Enclosure:
         return Enclosure(self.mid.swapaxes(one, other), self.rad.swapaxes(one, other))
 
     def broadcast_to(self, shape: tuple[int, ...]) -> Enclosure:
+        if shape == self.shape:
+            return self
         return Enclosure(np.broadcast_to(self.mid, shape), np.broadcast_to(self.rad, shape))
 
     def sum(self, axis: int | None = None, keepdims: bool = False) -> Enclosure:
@@ -211,13 +213,15 @@ class Enclosure:
         if function is np.broadcast_arrays:
             shape = np.broadcast_shapes(*(as_enclosure(x).shape for x in args))
             return [as_enclosure(x).broadcast_to(shape) for x in args]
+        if function is np.broadcast_to:
+            return args[0].broadcast_to(args[1])
         if function in _MOVING:
             first, *rest = args
             return Enclosure(function(first.mid, *rest, **kwargs), function(first.rad, *rest, **kwargs))
         return NotImplemented
 
 
-_MOVING = {np.swapaxes, np.take_along_axis, np.broadcast_to, np.expand_dims, np.moveaxis}
+_MOVING = {np.swapaxes, np.take_along_axis, np.expand_dims, np.moveaxis}
 
 
 def as_enclosure(x: Any) -> Enclosure:

@@ -77,8 +77,8 @@ class Measured(View):
         """Evaluation of pi*."""
         return self.case.solved.star(self.numbers)
 
-    @property
-    def phi(self) -> Evaluation:
+    @cached_property
+    def phi(self) -> Evaluation:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Evaluation of the meta-policy."""
         return self.case.solved.evaluate(self.case.phi, self.numbers)
 
@@ -168,7 +168,7 @@ class OneStep(Measured):
     end: Evaluation = field(kw_only=True)
 
     @property
-    def phi(self) -> Evaluation:
+    def phi(self) -> Evaluation:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.start
 
     @property

@@ -223,6 +223,6 @@ class _Together(Measured):
     """Measurements where every task has a meta-policy of its own: the adaptation's first one."""
 
     @property
-    def phi(self) -> Evaluation:
+    def phi(self) -> Evaluation:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Evaluation of the meta-policies."""
         return self.case.solved.evaluate(self.case.adaptation.policies[0], self.numbers)

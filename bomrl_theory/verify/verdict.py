@@ -97,7 +97,7 @@ class Verdict:
     @property
     def ratio(self) -> float | None:
         """left/bound for display; None where the bound is 0 or not computed."""
-        return self.left / self.bound if self.sides and self.bound != 0 else None
+        return self.left / bound if self.sides and (bound := self.bound) != 0 else None
 
     @property
     def exact(self) -> tuple[str, str]:
@@ -237,7 +237,7 @@ class Attempt:
             # Equality needs both directions; only exact numbers can prove it.
             other_way, above = _signs(left - bound)
             holds, violated = holds & other_way, violated | above
-        outcomes = np.select([holds, violated], [Outcome.HOLDS, Outcome.VIOLATED], Outcome.UNDECIDED).tolist()
+        outcomes = np.where(holds, Outcome.HOLDS, np.where(violated, Outcome.VIOLATED, Outcome.UNDECIDED)).tolist()
         reasons = [
             "the sides are closer than the precision can tell" if o == Outcome.UNDECIDED else "" for o in outcomes
         ]
@@ -259,7 +259,7 @@ class Attempt:
         # Informative only where it is certain; what cannot be told counts against the bound.
         at_least_gap, informative = _signs(bound - column(REFERENCES[theorem.scope]))
         trivial, below_largest = _signs(bound - family(measured.largest_gap))
-        graded = np.select([informative, trivial], [Grade.INFORMATIVE, Grade.TRIVIAL], Grade.UNINFORMATIVE)
+        graded = np.where(informative, Grade.INFORMATIVE, np.where(trivial, Grade.TRIVIAL, Grade.UNINFORMATIVE))
         grades = [
             Grade(grade) if outcome is Outcome.HOLDS else None
             for grade, outcome in zip(graded.tolist(), outcomes, strict=True)
@@ -314,5 +314,5 @@ def _text(x: Any) -> str:
 
 def tightest(verdicts: Sequence[Verdict]) -> float | None:
     """The largest left/bound among decided verdicts."""
-    ratios = [v.ratio for v in verdicts if v.ratio is not None and v.outcome in (Outcome.HOLDS, Outcome.VIOLATED)]
-    return max(ratios, default=None)
+    decided = (v.ratio for v in verdicts if v.outcome in (Outcome.HOLDS, Outcome.VIOLATED))
+    return max((ratio for ratio in decided if ratio is not None), default=None)
