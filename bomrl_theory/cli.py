@@ -457,6 +457,48 @@ def evaluate(
 
 
 @cli.command(
+    "family",
+    cls=_Examples,
+    epilog="""bomrl family garnet:states=8,tasks=5 --seed 3 -o garnet.json
+bomrl family sparse-garnet:states=100000 -o large.npz
+bomrl family large.npz --json""",
+)
+@click.argument("family", metavar="NAME|FILE")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npz|FILE.json",
+    help="Save it as a family file, exactly.",
+)
+@seed_option
+@json_option
+def family_(family: str, output: Path | None, seed: int, as_json: bool) -> None:
+    """Draw a family, or read one from its file and check it: its sizes, and with -o a file of it.
+
+    The same name and --seed are the same family in every command.
+    """
+    import numpy as np
+
+    from bomrl_theory.tasks.catalogue import family_named
+    from bomrl_theory.tasks.files import check_ending, save_family
+
+    _check_seed(seed)
+    if output is not None:
+        check_ending(output)
+    drawn = family_named(family, np.random.default_rng(np.random.SeedSequence(seed)))
+    if output is not None:
+        save_family(drawn, output)
+    if as_json:
+        sizes = {name: getattr(drawn, name) for name in ("name", "tasks", "states", "actions")}
+        _print_json({**sizes, "gamma": str(drawn.gamma), "sha256": drawn.sha256, "file": output and str(output)})
+    else:
+        click.echo(repr(drawn))
+        if output is not None:
+            click.echo(f"wrote {output}")
+
+
+@cli.command(
     cls=_Examples,
     epilog="""bomrl unseen frozen-lake-high --tasks 200 --algorithm kl-posterior --lambda 0.1
 bomrl unseen bandit:arms=3 --tasks 500 --delta 0.01 --algorithm none --lambda 1

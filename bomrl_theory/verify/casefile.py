@@ -16,6 +16,7 @@ from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic import files as quadratic
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
@@ -96,7 +97,7 @@ def tasks_from_mapping(mapping: Any, setting: Any, *, name: str) -> Solved | Lin
         return quadratic.from_mapping(mapping, name=name)
     if setting != Case.setting:
         raise InvalidTask(f"setting is {setting!r}; it must be {Case.setting!r} or {LinearQuadraticCase.setting!r}")
-    return Solved(from_mapping(mapping, name=name))
+    return solved_family(from_mapping(mapping, name=name))
 
 
 def case_on(tasks: Solved | LinearQuadraticFamily, mapping: dict[str, Any], *, origin: str) -> AnyCase:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bomrl_theory
-from bomrl_theory.tasks.family import TaskFamily, family_hash
+from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.certificate import theorem_line, versions
 
@@ -51,7 +51,7 @@ class Fingerprint:
         """
         return cls(
             tuple((theorem.id, theorem_line(theorem)["sha256"]) for theorem in theorems),
-            tuple((name, family_hash(family)) for name, family in families),
+            tuple((name, family.sha256) for name, family in families),
             drawn,
             seed,
             versions(),
