@@ -65,7 +65,7 @@ class SparseFamily:
         """
         r = as_doubles("r", r, ("tau", "s", "a"))
         tasks, states, actions = r.shape
-        shared = rows_of(P) == states * actions
+        shared = tasks > 1 and rows_of(P) == states * actions
         shape = r.shape[1:] if shared else r.shape
         parts = checked_parts(*parts_of(P, int(np.prod(shape)), states), shape, weights=row_weights)
         rho = as_doubles("rho", rho, ("s",) if dimensions(rho) == 1 else ("tau", "s"))
