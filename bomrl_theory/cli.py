@@ -461,7 +461,8 @@ def evaluate(
     cls=_Examples,
     epilog="""bomrl family garnet:states=8,tasks=5 --seed 3 -o garnet.json
 bomrl family sparse-garnet:states=100000 -o large.npz
-bomrl family large.npz --json""",
+bomrl family large.npz --json
+bomrl family slippery-grid:side=5 --dense -o small.npz""",
 )
 @click.argument("family", metavar="NAME|FILE")
 @click.option(
@@ -471,9 +472,10 @@ bomrl family large.npz --json""",
     metavar="FILE.npz|FILE.json",
     help="Save it as a family file, exactly.",
 )
+@click.option("--dense", is_flag=True, help="Make a sparse family dense, for what works on dense families alone.")
 @seed_option
 @json_option
-def family_(family: str, output: Path | None, seed: int, as_json: bool) -> None:
+def family_(family: str, output: Path | None, dense: bool, seed: int, as_json: bool) -> None:
     """Draw a family, or read one from its file and check it: its sizes, and with -o a file of it.
 
     The same name and --seed are the same family in every command.
@@ -482,11 +484,14 @@ def family_(family: str, output: Path | None, seed: int, as_json: bool) -> None:
 
     from bomrl_theory.tasks.catalogue import family_named
     from bomrl_theory.tasks.files import check_ending, save_family
+    from bomrl_theory.tasks.sparse_family import SparseFamily
 
     _check_seed(seed)
     if output is not None:
         check_ending(output)
     drawn = family_named(family, np.random.default_rng(np.random.SeedSequence(seed)))
+    if dense and isinstance(drawn, SparseFamily):
+        drawn = drawn.dense()
     if output is not None:
         save_family(drawn, output)
     if as_json:
@@ -680,10 +685,12 @@ def train(
     """
     import numpy as np
 
+    from bomrl_theory.errors import InvalidTask
     from bomrl_theory.exact.solved import Solved
     from bomrl_theory.meta.run_directory import RunDirectory
     from bomrl_theory.meta.train import Config, Trainer, regularisation
     from bomrl_theory.tasks.catalogue import family_named
+    from bomrl_theory.tasks.sparse_family import SparseFamily
 
     _check_seed(seed)
     _check_kind(context, family, control)
@@ -691,7 +698,11 @@ def train(
         _exit(_train_control(context, control))
     assert family is not None
     iterations = 150 if iterations is None else iterations
-    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    drawn = family_named(family, np.random.default_rng(np.random.SeedSequence(seed)))
+    if isinstance(drawn, SparseFamily):
+        command = shlex.join(["bomrl", "family", family, "--dense", "--seed", str(seed), "-o", "dense.npz"])
+        raise InvalidTask(f"{family} is sparse, and training is on dense families; make it one with '{command}'")
+    solved = Solved(drawn)
     config = Config(
         learner=learner,
         algorithm=algorithm,
@@ -1608,13 +1619,12 @@ def _print_constants(found: Admissible, cases: int, seed: int) -> None:
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
-    from bomrl_theory.tasks.sparse_family import SparseFamily
-    from bomrl_theory.verify.casefile import save_case
+    from bomrl_theory.verify.casefile import fits_file, save_case
 
     found = {result.theorem.id: result.counterexample for result in run.results}
-    # A sparse family is drawn again from its name and seed; no file is made of it.
-    small = {theorem: x for theorem, x in found.items() if x and not isinstance(x[0].family, SparseFamily)}
-    return {theorem: save_case(*record, directory) for theorem, record in small.items()}
+    return {
+        theorem: save_case(*record, directory) for theorem, record in found.items() if record and fits_file(record[0])
+    }
 
 
 def _run_json(run: Run, plan: Plan) -> dict[str, Any]:
@@ -1675,6 +1685,8 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path], own: Mapping[str, s
         _print_case(case, verdict)
         if result.theorem.id in saved:
             click.echo(_replay_command(saved[result.theorem.id], own.get(result.theorem.id)))
+        else:
+            click.echo("  too large for a case file; the same command meets it again")
     total = sum(len(result.records) for result in run.results)
     floats = sum(result.floats_only for result in run.results)
     certified = "all certified" if not floats else f"{floats} of them float, not certified"

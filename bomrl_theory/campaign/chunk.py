@@ -19,7 +19,7 @@ from bomrl_theory.errors import InvalidTask
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.casefile import case_text
+from bomrl_theory.verify.casefile import case_text, fits_file
 from bomrl_theory.verify.columns import Columns, judge_columns
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views
 
@@ -240,6 +240,8 @@ class _Batch:
         )
 
     def _saved(self, theorem: Theorem, columns: Columns, case: AnyCase, first: int) -> list[SavedCase]:
+        if not fits_file(case):
+            return []
         return [self._saved_case(theorem, verdict, case, first) for verdict in columns.saved.values()]
 
     def _saved_case(self, theorem: Theorem, verdict: Verdict, case: AnyCase, first: int) -> SavedCase:

@@ -16,7 +16,14 @@ from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.csr import Parts, checked_parts, matrix_of, parts_of, rows_of
 from bomrl_theory.tasks.family import TaskFamily, sha256_of
-from bomrl_theory.tasks.mdp import as_doubles, check_distributions, check_task_weights, dimensions, exact_discount
+from bomrl_theory.tasks.mdp import (
+    as_doubles,
+    check_distributions,
+    check_sizes,
+    check_task_weights,
+    dimensions,
+    exact_discount,
+)
 from bomrl_theory.tasks.sparse import SparseMDP, check_stored, slippery_grid, sparse_garnet
 
 
@@ -110,6 +117,15 @@ class SparseFamily:
             TooLarge: always.
         """
         raise TooLarge("the transition array", self.states)
+
+    def dense(self) -> TaskFamily:
+        """The same tasks with dense arrays, for what needs them.
+
+        Raises:
+            InvalidTask: more than 400 million transition probabilities.
+        """
+        check_sizes(self.tasks * self.states**2 * self.actions, tasks=self.tasks, states=self.states)
+        return TaskFamily.of([task.dense() for task in self.members], self.weights, name=self.name)
 
     @property
     def sha256(self) -> str:

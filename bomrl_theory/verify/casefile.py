@@ -20,6 +20,7 @@ from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic import files as quadratic
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.readable import exact_lines, exact_mapping
@@ -28,6 +29,13 @@ from bomrl_theory.verify.verdict import Verdict
 SCHEMA = "bomrl-case-1"
 KEYS = ("schema", "theorem", "family", "meta_policy", "algorithm", "lambda", "steps")
 LARGEST_STEPS = 10_000
+LARGEST_SPARSE = 1_000_000
+"""Stored transitions of a sparse family that a case file may hold: some 30 MB of text."""
+
+
+def fits_file(case: AnyCase) -> bool:
+    """Whether a case is small enough for a file; a larger sparse family has its own, or a name and a seed."""
+    return not isinstance(case.family, SparseFamily) or case.family.transitions <= LARGEST_SPARSE
 
 
 def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
