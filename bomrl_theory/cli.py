@@ -448,7 +448,7 @@ def evaluate(
     else:
         phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
     case = Case.new(solved, phi, algorithm, lam, steps=steps)
-    with _progress("evaluating", len(registry())) as advance:
+    with _progress("evaluating", len(registry()), lines=True) as advance:
         result = evaluate_case(case, _told(registry().values(), advance))
     if as_json:
         _print_json(result.as_json())
@@ -1272,7 +1272,7 @@ def _run(
 ) -> Run:
     from bomrl_theory.verify.run import ignore, verify
 
-    with _progress("verifying", plan.count) as advance:
+    with _progress("verifying", plan.count, lines=True) as advance:
         return verify(
             theorems,
             plan.generate(),
@@ -1371,7 +1371,7 @@ def _lines(title: str, total: int, done: int) -> Callable[..., None]:
             last = time_now
             rate = count / (time_now - begin)
             left = (total - done - count) / rate
-            click.echo(f"{title}: {done + count} of {total}, {rate:.1f}/s, {left / 60:.1f} min left; {now}", err=True)
+            click.echo(f"{title}: {done + count} of {total}, {rate:.2g}/s, {left / 60:.1f} min left; {now}", err=True)
 
     return told
 

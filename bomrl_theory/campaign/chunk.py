@@ -21,6 +21,7 @@ from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.casefile import case_text, fits_file
 from bomrl_theory.verify.columns import Columns, judge_columns
+from bomrl_theory.verify.memory import forget_constants
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views
 
 
@@ -151,6 +152,7 @@ def _judged(work: Work, theorems: list[Theorem]) -> Iterator[tuple[Block, list[S
         for theorem in theorems:
             if theorem.covers(batch.case):
                 yield from batch.judged(theorem, work.saved)
+                forget_constants(batch.views)
 
 
 def _batches(work: Work) -> Iterator[_Batch]:

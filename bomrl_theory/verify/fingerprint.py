@@ -11,6 +11,7 @@ from typing import Any
 
 import bomrl_theory
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.certificate import theorem_line, versions
 
@@ -42,7 +43,11 @@ class Fingerprint:
 
     @classmethod
     def of(
-        cls, theorems: Sequence[Theorem], families: Iterable[tuple[str, TaskFamily]], drawn: str, seed: int
+        cls,
+        theorems: Sequence[Theorem],
+        families: Iterable[tuple[str, TaskFamily | SparseFamily]],
+        drawn: str,
+        seed: int,
     ) -> Fingerprint:
         """The fingerprint of a run of these theorems.
 
