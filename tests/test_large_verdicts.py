@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -463,3 +465,8 @@ def test_a_family_file_goes_wherever_a_name_does(bomrl: Bomrl) -> None:
     code, _, err = bomrl("family", "own.npz", "-o", "own.txt")
     assert code == 2
     assert "use .npz or .json" in err
+
+
+def test_commands_without_sparse_tasks_start_without_scipy() -> None:
+    code = "import sys, bomrl_theory.verify.run; sys.exit(bool({'scipy.sparse', 'scipy.optimize'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
