@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -465,6 +466,17 @@ def test_a_family_file_goes_wherever_a_name_does(bomrl: Bomrl) -> None:
     code, _, err = bomrl("family", "own.npz", "-o", "own.txt")
     assert code == 2
     assert "use .npz or .json" in err
+
+
+def test_long_runs_tell_their_progress_without_a_terminal(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line at a time: how far, how long still, and what was done last."""
+    monkeypatch.setattr(cli, "SECONDS_A_LINE", 0.0)
+    _, _, err = bomrl("verify", "coverage", "--family", "slippery-grid:side=2")
+    assert re.fullmatch(
+        r"verifying: 1 of 34, \S+/s, \S+ min left; slippery-grid:side=2, barycentre", err.splitlines()[0]
+    )
+    _, _, err = bomrl("evaluate", "slippery-grid:side=2", "--algorithm", "none", "--lambda", "1")
+    assert re.fullmatch(r"evaluating: 1 of \d+, \S+/s, \S+ min left; advantage_range-v1", err.splitlines()[0])
 
 
 def test_commands_without_sparse_tasks_start_without_scipy() -> None:
