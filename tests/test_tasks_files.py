@@ -28,8 +28,9 @@ either_format = pytest.mark.parametrize("ending", ENDINGS)
 GOOD: dict[str, Any] = {"P": [[[[1.0]]]], "r": [[[0.5]]], "gamma": "1/2", "rho": [1.0]}
 
 
-def assert_same(one: TaskFamily, other: TaskFamily) -> None:
+def assert_same(one: TaskFamily | SparseFamily, other: TaskFamily) -> None:
     """Equal to the last bit."""
+    assert isinstance(one, TaskFamily)
     for name in ("P", "r", "rho", "weights"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
     assert (one.gamma, one.name, one.labels) == (other.gamma, other.name, other.labels)
@@ -353,7 +354,12 @@ def test_a_sparse_file_written_by_hand(tmp_path: Path) -> None:
     family = sparse(load_family(written_json(tmp_path, SPARSE)))
     assert (family.tasks, family.states, family.actions, family.name) == (1, 2, 2, "family")
     assert family[0].dense().P.tolist() == [[[1, 0], [0, 1]], [[0.25, 0.75], [0, 1]]]
-    thirds = {**SPARSE, "P_data": np.array([1, 1, 1, 2, 1]), "rows": "weights", "P_indptr": np.uint8([0, 1, 2, 4, 5])}
+    thirds = {
+        **SPARSE,
+        "P_data": np.array([1, 1, 1, 2, 1]),
+        "rows": "weights",
+        "P_indptr": np.array([0, 1, 2, 4, 5], dtype=np.uint8),
+    }
     weighted = sparse(load_family(written_npz(tmp_path, thirds)))
     assert weighted[0].P.data.tolist() == [1, 1, 1, 2, 1]
     two = sparse(load_family(written_json(tmp_path, TWO_TASKS)))
