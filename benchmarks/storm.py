@@ -17,8 +17,8 @@ class Storm:
 
     def __init__(self, P: Any, r: np.ndarray, gamma: Fraction, tolerance: float) -> None:
         """From transition rows [S*A, S], dense or sparse, rewards [S, A], the discount and the wanted accuracy."""
-        import stormpy
-        from stormpy import datastructures, models
+        import stormpy  # pyright: ignore[reportMissingImports]
+        from stormpy import datastructures, models  # pyright: ignore[reportMissingImports]
 
         states, actions = r.shape
         P = csr_array(P)
@@ -46,7 +46,7 @@ class Storm:
 
     def solve(self) -> Any:
         """Storm's own result."""
-        import stormpy
+        import stormpy  # pyright: ignore[reportMissingImports]
 
         return stormpy.model_checking(self.model, self.wanted, environment=self.environment)
 

@@ -463,12 +463,59 @@ def evaluate(
     else:
         phi = check_policy(load_policy(meta_policy), *shape, name=f"the meta-policy in {meta_policy}")
     case = Case.new(solved, phi, algorithm, lam, steps=steps)
-    with _progress("evaluating", len(registry())) as advance:
+    with _progress("evaluating", len(registry()), lines=True) as advance:
         result = evaluate_case(case, _told(registry().values(), advance))
     if as_json:
         _print_json(result.as_json())
     else:
         _print_evaluation(result)
+
+
+@cli.command(
+    "family",
+    cls=_Examples,
+    epilog="""bomrl family garnet:states=8,tasks=5 --seed 3 -o garnet.json
+bomrl family sparse-garnet:states=100000 -o large.npz
+bomrl family large.npz --json
+bomrl family slippery-grid:side=5 --dense -o small.npz""",
+)
+@click.argument("family", metavar="NAME|FILE")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.npz|FILE.json",
+    help="Save it as a family file, exactly.",
+)
+@click.option("--dense", is_flag=True, help="Make a sparse family dense, for what works on dense families alone.")
+@seed_option
+@json_option
+def family_(family: str, output: Path | None, dense: bool, seed: int, as_json: bool) -> None:
+    """Draw a family, or read one from its file and check it: its sizes, and with -o a file of it.
+
+    The same name and --seed are the same family in every command.
+    """
+    import numpy as np
+
+    from bomrl_theory.tasks.catalogue import family_named
+    from bomrl_theory.tasks.files import check_ending, save_family
+    from bomrl_theory.tasks.sparse_family import SparseFamily
+
+    _check_seed(seed)
+    if output is not None:
+        check_ending(output)
+    drawn = family_named(family, np.random.default_rng(np.random.SeedSequence(seed)))
+    if dense and isinstance(drawn, SparseFamily):
+        drawn = drawn.dense()
+    if output is not None:
+        save_family(drawn, output)
+    if as_json:
+        sizes = {name: getattr(drawn, name) for name in ("name", "tasks", "states", "actions")}
+        _print_json({**sizes, "gamma": str(drawn.gamma), "sha256": drawn.sha256, "file": output and str(output)})
+    else:
+        click.echo(repr(drawn))
+        if output is not None:
+            click.echo(f"wrote {output}")
 
 
 @cli.command(
@@ -653,10 +700,12 @@ def train(
     """
     import numpy as np
 
+    from bomrl_theory.errors import InvalidTask
     from bomrl_theory.exact.solved import Solved
     from bomrl_theory.meta.run_directory import RunDirectory
     from bomrl_theory.meta.train import Config, Trainer, regularisation
     from bomrl_theory.tasks.catalogue import family_named
+    from bomrl_theory.tasks.sparse_family import SparseFamily
 
     _check_seed(seed)
     _check_kind(context, family, control)
@@ -664,7 +713,11 @@ def train(
         _exit(_train_control(context, control))
     assert family is not None
     iterations = 150 if iterations is None else iterations
-    solved = Solved(family_named(family, np.random.default_rng(np.random.SeedSequence(seed))))
+    drawn = family_named(family, np.random.default_rng(np.random.SeedSequence(seed)))
+    if isinstance(drawn, SparseFamily):
+        command = shlex.join(["bomrl", "family", family, "--dense", "--seed", str(seed), "-o", "dense.npz"])
+        raise InvalidTask(f"{family} is sparse, and training is on dense families; make it one with '{command}'")
+    solved = Solved(drawn)
     config = Config(
         learner=learner,
         algorithm=algorithm,
@@ -1236,7 +1289,7 @@ def _run(
 ) -> Run:
     from bomrl_theory.verify.run import ignore, verify
 
-    with _progress("verifying", plan.count) as advance:
+    with _progress("verifying", plan.count, lines=True) as advance:
         return verify(
             theorems,
             plan.generate(),
@@ -1335,7 +1388,7 @@ def _lines(title: str, total: int, done: int) -> Callable[..., None]:
             last = time_now
             rate = count / (time_now - begin)
             left = (total - done - count) / rate
-            click.echo(f"{title}: {done + count} of {total}, {rate:.1f}/s, {left / 60:.1f} min left; {now}", err=True)
+            click.echo(f"{title}: {done + count} of {total}, {rate:.2g}/s, {left / 60:.1f} min left; {now}", err=True)
 
     return told
 
@@ -1583,13 +1636,12 @@ def _print_constants(found: Admissible, cases: int, seed: int) -> None:
 
 
 def _save_counterexamples(run: Run, directory: Path) -> dict[str, Path]:
-    from bomrl_theory.tasks.sparse_family import SparseFamily
-    from bomrl_theory.verify.casefile import save_case
+    from bomrl_theory.verify.casefile import fits_file, save_case
 
     found = {result.theorem.id: result.counterexample for result in run.results}
-    # A sparse family is drawn again from its name and seed; no file is made of it.
-    small = {theorem: x for theorem, x in found.items() if x and not isinstance(x[0].family, SparseFamily)}
-    return {theorem: save_case(*record, directory) for theorem, record in small.items()}
+    return {
+        theorem: save_case(*record, directory) for theorem, record in found.items() if record and fits_file(record[0])
+    }
 
 
 def _run_json(run: Run, plan: Plan) -> dict[str, Any]:
@@ -1650,6 +1702,8 @@ def _print_run(run: Run, plan: Plan, saved: dict[str, Path], own: Mapping[str, s
         _print_case(case, verdict)
         if result.theorem.id in saved:
             click.echo(_replay_command(saved[result.theorem.id], own.get(result.theorem.id)))
+        else:
+            click.echo("  too large for a case file; the same command meets it again")
     total = sum(len(result.records) for result in run.results)
     floats = sum(result.floats_only for result in run.results)
     certified = "all certified" if not floats else f"{floats} of them float, not certified"

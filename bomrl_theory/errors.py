@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class BomrlError(Exception):
     """Base of every error caused by input; the command line prints it on one line and exits with 2."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default an exception crosses processes by calling its class with its message; not all take one.
+        return _restored, (type(self), str(self))
+
+
+def _restored(kind: type[BomrlError], message: str) -> BomrlError:
+    return kind.__new__(kind, message)
 
 
 class InvalidTask(BomrlError):

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="campaigns are written as Parquet: pip install 'bomrl-theory[campaign]'")
 
-from campaign_helpers import SMALL, rows_of, run, write
+from campaign_helpers import SMALL, content, rows_of, run, write
 from helpers import Bomrl
 
 from bomrl_theory.campaign.cells import cells_of
@@ -22,7 +22,9 @@ from bomrl_theory.campaign.command import Campaign
 from bomrl_theory.campaign.redraw import save_row
 from bomrl_theory.campaign.spec import EXAMPLE, read_spec
 from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
+from bomrl_theory.tasks.catalogue import family_named
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.files import save_family
 from bomrl_theory.tasks.garnet import garnet
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.registry import registry, theorem_named
@@ -89,7 +91,7 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Campaign]:
         (
             'kind = "garnet"',
             'kind = "garnte"',
-            "families[0].kind = 'garnte' is not known, did you mean garnet or bandit?",
+            "families[0].kind = 'garnte' is not known, did you mean garnet or sparse-garnet?",
         ),
         ('kind = "garnet"', "", "families[0] needs one of kind"),
         ("branching = 2", "branchings = 2", "unknown key 'families[0].branchings', did you mean branching or actions?"),
@@ -372,3 +374,59 @@ def test_the_documented_file_is_read(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
     spec = read_spec(write(tmp_path, text.replace("my_bound.py", "cpo_upper")))
     assert {cell.lam for cell in cells_of(spec)} == {"1", "1/10", "3/10", "random"}
+
+
+SPARSE = """
+theorems = ["contraction_kl_posterior", "no_adaptation", "coverage", "published_bound"]
+cases = 2
+chunk = 1
+
+[adaptation]
+algorithms = ["none", "kl-posterior"]
+lambdas = ["1/10"]
+meta_policies = ["uniform", "random", "barycentre"]
+
+[[families]]
+named = "own.npz"
+
+[[families]]
+kind = "slippery-grid"
+side = 2
+"""
+
+
+def test_sparse_families_of_every_source(tmp_path: Path) -> None:
+    """Files and kinds; small cases that are left open or violated have files, which replay."""
+    save_family(family_named("sparse-garnet:states=12,tasks=2", np.random.default_rng(0)), tmp_path / "own.npz")
+    tallies, summary = run(write(tmp_path, SPARSE), tmp_path / "out").summary()
+    assert summary["finished"]
+    assert {name for one in tallies for name in one.decided_by} == {"float64 enclosure"}
+    kinds = {(row["family"].rpartition("/")[2], row["states"], row["tasks"]) for row in rows_of(tmp_path / "out")}
+    assert kinds == {("own.npz", 12, 2), ("slippery-grid", 4, 1)}
+    for file in sorted((tmp_path / "out" / "counterexamples").glob("*.json")):
+        theorem, case = load_case(file)
+        outcome = file.stem.split("-")[2]
+        assert outcome in {str(verdict.outcome).lower() for verdict in judge(theorem_named(theorem), case)}
+
+
+def test_two_campaigns_in_one_folder_are_refused(tmp_path: Path) -> None:
+    """While one is under way; its folder stays as it is, and is taken up when it has ended or is gone."""
+    spec, out = write(tmp_path), tmp_path / "out"
+    under_way = Campaign.begin(spec, out)
+    before = content(out)
+    with pytest.raises(InvalidFile, match=r"out is in use by another run; wait until that has ended, or name another"):
+        Campaign.begin(spec, out, resume=True)
+    assert content(out) == before
+    del under_way  # as a process that is killed
+    run(spec, out, resume=True)
+    assert Campaign.begin(spec, out, resume=True).open == []
+
+
+def test_a_refused_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    """Without so much as a lock."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InvalidFile, match="name another directory"):
+            Campaign.begin(write(tmp_path), tmp_path / "out", resume=resume)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]

@@ -74,3 +74,4 @@ def test_no_scheduler_answers(bomrl: Bomrl, tmp_path: Path, monkeypatch: pytest.
     assert code == 2
     assert "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there" in err
     assert "dask worker" in err
+    assert not (tmp_path / "out").exists()  # so that the next try needs no --resume

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from helpers import Bomrl, fraction
 
 from bomrl_theory import cli
 from bomrl_theory.adapt.adapt import ADAPTING
-from bomrl_theory.errors import InvalidTask, TooLarge
+from bomrl_theory.errors import InvalidTask, LostWorker, TooLarge, UnknownName
 from bomrl_theory.exact import discounted
 from bomrl_theory.exact.discounted import DiscountedSystem
 from bomrl_theory.exact.solved import Solved
@@ -30,11 +34,13 @@ from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured
 from bomrl_theory.theory.registry import theorem_named
+from bomrl_theory.verify import casefile, counterexample, memory
 from bomrl_theory.verify.certificate import CertificateWriter
 from bomrl_theory.verify.evaluate import evaluate_case
-from bomrl_theory.verify.readable import exact_lines
+from bomrl_theory.verify.readable import exact_lines, exact_mapping
 from bomrl_theory.verify.run import Run, TheoremResult
 from bomrl_theory.verify.verdict import Outcome, judge
+from bomrl_theory.verify.work import judged
 
 UNIVERSAL = {
     "kl-prior": ("contraction_kl_prior", "contraction_kl_prior_posteriori"),
@@ -346,25 +352,133 @@ def test_the_command_line_takes_sparse_families(bomrl: Bomrl) -> None:
     assert '"certified": true' in out
 
 
-def test_a_violated_sparse_case_is_told_without_a_file(tmp_path: Path) -> None:
-    """It is drawn again from its name and seed; neither shrinking nor a file of a million states would help."""
-    case = Case.new(
-        family_named("sparse-garnet:states=40", np.random.default_rng(0)), uniform_policy(40, 4), lam="1/10"
-    )
+def violated(states: int) -> tuple[Case, Run]:
+    """A wrong claim on a sparse case."""
+    family = family_named(f"sparse-garnet:states={states}", np.random.default_rng(0))
+    case = Case.new(family, uniform_policy(states, 4), lam="1/10")
     wrong = theorem_named("contraction_kl_posterior").scaled(Fraction(1, 1000))
-    run = Run([TheoremResult(wrong)])
+    return case, Run([TheoremResult(wrong)])
+
+
+def test_a_violated_large_sparse_case_is_told_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is drawn again from its name and seed; neither shrinking nor a file of a million states would help."""
+    monkeypatch.setattr(counterexample, "SHRINKABLE", 39)
+    monkeypatch.setattr(casefile, "LARGEST_SPARSE", 100)
+    case, run = violated(40)
     with CertificateWriter(tmp_path / "run.jsonl", seed=0) as writer:
         run.judge(case, run.results, writer.write)
     assert writer.left_out == 1
     assert run.exit_code == 1
-    counterexample = run.results[0].counterexample
-    assert counterexample is not None
-    assert counterexample[0] is case
+    found = run.results[0].counterexample
+    assert found is not None
+    assert found[0] is case
     assert cli._save_counterexamples(run, tmp_path) == {}
     assert exact_lines(case) == ["1 task, 40 states, 4 actions; gamma = 9/10; kl-posterior, lambda = 1/10"]
+
+
+def test_a_violated_small_sparse_case_shrinks_to_a_file() -> None:
+    case, run = violated(40)
+    run.judge(case, run.results)
+    found = run.results[0].counterexample
+    assert found is not None
+    assert found[0].family.states <= 3
+    assert found[1].outcome is Outcome.VIOLATED
+
+
+def test_a_sparse_case_in_a_file_is_replayed(tmp_path: Path) -> None:
+    """To the same verdict, with the family as it was."""
+    case, run = violated(12)
+    theorem = run.results[0].theorem
+    (verdict,) = judge(theorem, case)
+    casefile.write_case(case, verdict, tmp_path / "case.json")
+    name, again = casefile.load_case(tmp_path / "case.json")
+    assert (name, again.family.sha256) == (theorem.id, case.family.sha256)
+    assert isinstance(again.solved, SparseSolved)
+    assert judge(theorem, again)[0].exact == verdict.exact
+    small = Case.new(SparseFamily.from_dense(tied()), [[1, 3], [1, 1], [1, 1]])
+    dense = Case.new(tied(), [[1, 3], [1, 1], [1, 1]])
+    assert exact_lines(small) == exact_lines(dense)
+    assert len(exact_lines(small)) > 1
+    assert exact_mapping(small) == exact_mapping(dense)
+
+
+def test_nothing_large_is_kept_between_theorems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured again gives the same verdicts."""
+    theorems = [theorem_named(name) for name in ("contraction_kl_posterior", "coverage", "policy_improvement")]
+    case = Case.new(SparseFamily.from_dense(small(15)), random_phi(small(15), 0), lam="1/10")
+    kept = [[str(verdict) for verdict in verdicts] for verdicts, _ in judged(theorems, case)]
+    views: dict = {}
+    judge(theorems[0], case, views)
+    memory.forget_constants(views)
+    assert views
+    monkeypatch.setattr(memory, "LARGE", 24)
+    memory.forget_constants(views)
+    assert not views
+    assert [[str(verdict) for verdict in verdicts] for verdicts, _ in judged(theorems, case)] == kept
+
+
+def test_errors_cross_processes() -> None:
+    """Each arrives as what it was, whatever its class is made from."""
+    for error in (TooLarge("an array", 7), InvalidTask("wrong"), LostWorker(), UnknownName("family", "x", ["y"])):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
 
 
 def test_sparse_tasks_round_trip() -> None:
     dense = small(14)
     for task, other in zip(dense, SparseFamily.from_dense(dense), strict=True):
         assert np.array_equal(SparseMDP.of(task).dense().P, other.dense().P)
+
+
+# --- other commands ---
+
+
+def test_commands_that_need_dense_arrays_say_so(bomrl: Bomrl) -> None:
+    code, _, err = bomrl("train", "slippery-grid:side=3", "-o", "run", "--seed", "2")
+    assert code == 2
+    assert "make it one with 'bomrl family slippery-grid:side=3 --dense --seed 2 -o dense.npz'" in err
+    assert not Path("run").exists()
+    code, _, _ = bomrl("family", "slippery-grid:side=3", "--dense", "--seed", "2", "-o", "dense.npz", "--json")
+    assert code == 0
+    code, _, _ = bomrl("train", "dense.npz", "-o", "run", "--iterations", "1", "--json")
+    assert code == 0
+    code, _, err = bomrl("family", "sparse-garnet:states=50000", "--dense")
+    assert code == 2
+    assert "lower a size" in err
+
+
+def test_a_family_file_goes_wherever_a_name_does(bomrl: Bomrl) -> None:
+    code, out, _ = bomrl("family", "sparse-garnet:states=9,branching=3,tasks=2", "--seed", "4", "-o", "own.npz")
+    assert (code, out.splitlines()[-1]) == (0, "wrote own.npz")
+    names = ("own.npz", "sparse-garnet:states=9,branching=3,tasks=2")
+    how = ("--algorithm", "kl-posterior", "--lambda", "1/10", "--seed", "4", "--json")
+    one, other = (bomrl("evaluate", name, *how) for name in names)
+    assert one[0] == other[0] == 0
+    assert one[1] == other[1]
+    for arguments in (
+        ("verify", "coverage", "--family", "own.npz", "--record", "run.jsonl"),
+        ("verify", "coverage", "--family", "own.npz", "--record", "run.jsonl", "--resume"),
+        ("unseen", "own.npz", "--algorithm", "none", "--lambda", "1", "--tasks", "20"),
+        ("unseen", names[1].removesuffix(",tasks=2"), "--algorithm", "none", "--lambda", "1", "--tasks", "20"),
+    ):
+        code, out, err = bomrl(*arguments)
+        assert code == 0, (arguments, err)
+    code, _, err = bomrl("family", "own.npz", "-o", "own.txt")
+    assert code == 2
+    assert "use .npz or .json" in err
+
+
+def test_long_runs_tell_their_progress_without_a_terminal(bomrl: Bomrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line at a time: how far, how long still, and what was done last."""
+    monkeypatch.setattr(cli, "SECONDS_A_LINE", 0.0)
+    _, _, err = bomrl("verify", "coverage", "--family", "slippery-grid:side=2")
+    assert re.fullmatch(
+        r"verifying: 1 of 34, \S+/s, \S+ min left; slippery-grid:side=2, barycentre", err.splitlines()[0]
+    )
+    _, _, err = bomrl("evaluate", "slippery-grid:side=2", "--algorithm", "none", "--lambda", "1")
+    assert re.fullmatch(r"evaluating: 1 of \d+, \S+/s, \S+ min left; advantage_range-v1", err.splitlines()[0])
+
+
+def test_commands_without_sparse_tasks_start_without_scipy() -> None:
+    code = "import sys, bomrl_theory.verify.run; sys.exit(bool({'scipy.sparse', 'scipy.optimize'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -22,7 +22,8 @@ from bomrl_theory.exact.solved import Solved
 from bomrl_theory.meta import resumable
 from bomrl_theory.meta.run_directory import CHECKPOINT, ITERATES, LOG, POLICY, RunDirectory
 from bomrl_theory.meta.train import COLUMNS, Config, Record, Trainer, train
-from bomrl_theory.tasks.family import TaskFamily, family_hash
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.lock import LOCK
 
 FAMILY = "garnet:states=4,actions=2,tasks=3"
 SHORT = ("train", FAMILY, "--lambda", "1/2", "--iterations", "12", "-o", "run")
@@ -68,7 +69,7 @@ def test_kill_9_and_resume_gives_the_same_bytes(tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert written(tmp_path / "killed") == written(tmp_path / "whole")
-    assert set(written(tmp_path / "whole")) == {LOG, CHECKPOINT, ITERATES, POLICY, "learning_curve.png"}
+    assert set(written(tmp_path / "whole")) == {LOG, CHECKPOINT, ITERATES, POLICY, LOCK, "learning_curve.png"}
 
 
 CONFIGS = {
@@ -308,9 +309,9 @@ def test_resume_asks_for_the_same_run(bomrl: Bomrl, arguments: tuple[str, str], 
 
 def test_another_family_is_noticed() -> None:
     family = drawn(FAMILY)
-    assert family_hash(family) == family_hash(drawn(FAMILY))
+    assert family.sha256 == drawn(FAMILY).sha256
     changed = TaskFamily.new(family.P, family.r + np.finfo(float).eps, family.gamma, family.rho, row_weights=True)
-    assert family_hash(changed) != family_hash(family)
+    assert changed.sha256 != family.sha256
 
 
 @pytest.mark.parametrize(
@@ -389,3 +390,20 @@ def test_without_torch_the_extra_that_brings_the_simulator_too_is_named(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "the package 'torch', which is not installed; run: python -m pip install 'bomrl-theory[mujoco]'" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_in_one_directory_are_refused(bomrl: Bomrl) -> None:
+    """While one is under way no other may cut its files back; after it has ended, or is gone, one may."""
+    family = Solved(drawn(FAMILY))
+    trainer = Trainer(family, Config(iterations=2))
+    under_way = RunDirectory(Path("run"), trainer)
+    before = {name: (Path("run") / name).read_bytes() for name in (LOG, CHECKPOINT)}
+    code, out, err = bomrl("train", FAMILY, "--lambda", "1", "--iterations", "2", "-o", "run", "--resume")
+    assert (code, out) == (2, "")
+    assert err == "error: run is in use by another run; wait until that has ended, or name another directory\n"
+    assert {name: (Path("run") / name).read_bytes() for name in (LOG, CHECKPOINT)} == before
+    under_way.run()
+    again = RunDirectory(Path("run"), trainer, resume=True)
+    assert again.state.status == "finished"
+    del again  # as a process that is killed
+    assert RunDirectory(Path("run"), trainer, resume=True).state.status == "finished"

@@ -17,9 +17,9 @@ from bomrl_theory.adapt.adapt import algorithm_named
 from bomrl_theory.campaign.kinds import KINDS, Kind, named_kind
 from bomrl_theory.campaign.spec import RANDOM, FamilyGrid, Spec, is_random
 from bomrl_theory.errors import InvalidFile, InvalidTask, UnknownName
-from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic.random import random_meta_policy
-from bomrl_theory.meta.barycentre import barycentre
+from bomrl_theory.meta.barycentre import barycentre_of
 from bomrl_theory.tasks.policy import uniform_policy
 from bomrl_theory.theory.case import AnyCase, Case, Setting
 from bomrl_theory.theory.draws import random_lambda, random_policy
@@ -94,9 +94,9 @@ class Cell:
             phi = random_meta_policy(family, rng)
             adapted = None if self.algorithm == EXACT else adapted_on_estimate(family, phi, float(lam), rng)
             return LinearQuadraticCase.new(family, phi, lam, steps=self.steps, adapted=adapted)
-        solved = Solved(family)
+        solved = solved_family(family)
         if self.meta_policy == "barycentre":
-            phi = barycentre(family, solved.optimum)
+            phi = barycentre_of(solved)
         elif self.meta_policy == "uniform":
             phi = uniform_policy(family.states, family.actions)
         else:

@@ -22,8 +22,9 @@ from bomrl_theory.numbers import computing_on
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem
-from bomrl_theory.verify.casefile import case_text
+from bomrl_theory.verify.casefile import case_text, fits_file
 from bomrl_theory.verify.columns import Columns, judge_columns
+from bomrl_theory.verify.memory import forget_constants
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views
 
 
@@ -156,6 +157,7 @@ def _judged(work: Work, theorems: list[Theorem]) -> Iterator[tuple[Block, list[S
         for theorem in theorems:
             if theorem.covers(batch.case):
                 yield from batch.judged(theorem, work.saved)
+                forget_constants(batch.views)
 
 
 def _batches(work: Work) -> Iterator[_Batch]:
@@ -266,6 +268,8 @@ class _Batch:
         )
 
     def _saved(self, theorem: Theorem, columns: Columns, case: AnyCase, first: int) -> list[SavedCase]:
+        if not fits_file(case):
+            return []
         return [self._saved_case(theorem, verdict, case, first, row) for row, verdict in columns.saved.items()]
 
     def _saved_case(self, theorem: Theorem, verdict: Verdict, case: AnyCase, first: int, row: int) -> SavedCase:

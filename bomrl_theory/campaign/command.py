@@ -94,6 +94,7 @@ class Campaign:
                     finished.add((one.chunk.cell.index, one.chunk.index))
                     on_done(one)
         finally:
+            self.store.lock.release()
             self.open = [chunk for chunk in self.open if (chunk.cell.index, chunk.index) not in finished]
 
     def summary(self) -> tuple[list[Tally], dict[str, Any]]:
@@ -117,11 +118,11 @@ class Campaign:
 
 
 def workers_of(backend: str | None, workers: int | None, scheduler: str | None) -> tuple[Backend, int]:
-    """The backend and its number of processes, checked.
+    """The backend and its number of processes, checked before anything is written.
 
     Raises:
         MissingExtra: what the backend needs is not installed.
-        InvalidTask: options that do not go together.
+        InvalidTask: options that do not go together, or no scheduler answers.
     """
     if backend is None:
         alone = workers == 1 or (workers is None and device_in_use() is not None)  # one process has the device
@@ -135,6 +136,8 @@ def workers_of(backend: str | None, workers: int | None, scheduler: str | None) 
     if workers is not None and workers < 1:
         raise InvalidTask(f"--workers {workers}: nobody would work; give 1 or more, or leave it out")
     check_installed(backend)
+    if backend == "dask":
+        Dask(scheduler or "").close(finished=True)
     return backend, workers or usable_processors()
 
 

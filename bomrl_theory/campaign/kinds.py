@@ -16,15 +16,16 @@ import numpy as np
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.linear_quadratic import random as quadratic
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
-from bomrl_theory.tasks.catalogue import CATALOGUE, GYMNASIUM, family_named
+from bomrl_theory.tasks.catalogue import CATALOGUE, GYMNASIUM, SPARSE, family_named
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.files import load_family
 from bomrl_theory.tasks.mdp import check_sizes
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import Setting
 from bomrl_theory.verify.random_cases import random_family
 from bomrl_theory.verify.space import Space
 
-Family = TaskFamily | LinearQuadraticFamily
+Family = TaskFamily | SparseFamily | LinearQuadraticFamily
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,18 @@ def _box(*, tasks: int, states: int, actions: int, gamma: Any, rng: np.random.Ge
 
 
 def _of_catalogue(name: str) -> Kind:
-    build = CATALOGUE[name].build
+    build = (CATALOGUE | SPARSE)[name].build
     known = {p.name: str(p.annotation) for p in inspect.signature(build).parameters.values()}
     for fixed in ("rng", "variance"):
         known.pop(fixed, None)
-    return Kind(build, {key: value if value in ("int", "float") else "discount" for key, value in known.items()})
+    parameters = {key: value if value in ("int", "float") else "discount" for key, value in known.items()}
+    # Large ones are drawn one at a time.
+    return Kind(build, parameters, independent=name in CATALOGUE)
 
 
 _SIZES = {"states": "int", "actions": "int", "tasks": "int", "gamma": "discount"}
 KINDS: dict[str, Kind] = {
-    **{name: _of_catalogue(name) for name in CATALOGUE},
+    **{name: _of_catalogue(name) for name in CATALOGUE | SPARSE},
     # Drawn together, tasks share the kind of their rows, and whatever size is not given.
     "corners": Kind(random_family, _SIZES),
     "box": Kind(_box, _SIZES, needed=("states", "actions", "gamma")),
@@ -105,7 +108,7 @@ def digest_of(path: Path) -> str:
 
 
 @cache
-def _loaded(path: str, digest: str) -> TaskFamily:
+def _loaded(path: str, digest: str) -> TaskFamily | SparseFamily:
     if digest_of(Path(path)) != digest:
         raise InvalidFile(f"{path} is not the file that the campaign began with; restore it, or begin another campaign")
     return load_family(path)

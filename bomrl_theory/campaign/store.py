@@ -7,6 +7,7 @@
 | ``cases/cell=C/chunk-N.parquet`` | the verdicts of a chunk |
 | ``counterexamples/*.json`` | violated and undecided cases, to replay |
 | ``summary.json`` | once it has ended |
+| ``.lock`` | held by the run that writes (:mod:`bomrl_theory.tasks.lock`) |
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bomrl_theory.campaign.spec import Spec
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.numbers import device_in_use
 from bomrl_theory.tasks.files import check_directory, read_json, replacing
+from bomrl_theory.tasks.lock import LOCK, FolderLock
 
 MANIFEST, CELLS, CASES, COUNTEREXAMPLES, SUMMARY = (
     "campaign.json",
@@ -44,8 +46,8 @@ class Store:
         resume: take up what the folder holds; otherwise it must not exist or be empty.
 
     Raises:
-        InvalidFile: the folder is not empty, belongs to another campaign (the message says what differs) or cannot be
-            written.
+        InvalidFile: the folder is not empty, belongs to another campaign (the message says what differs), is in use by
+            another run, or cannot be written.
     """
 
     def __init__(self, path: Path, spec: Spec, cells: tuple[Cell, ...], *, resume: bool = False):
@@ -53,31 +55,42 @@ class Store:
         manifest = {"schema": SCHEMA, "version": own_version(), **spec.as_json()}
         if (device := device_in_use()) is not None:  # the last digits of a side depend on it
             manifest["device"] = device.described
-        try:
-            held = {entry.name for entry in path.iterdir()} if path.exists() else set()
-        except OSError as error:
-            raise InvalidFile(f"cannot read {path}: {error.strerror}; name another directory") from None
-        begun = {name for name in held if not name.startswith(".")}
-        if begun and not resume:
-            raise InvalidFile(
-                f"{path} is not empty; go on with --resume if it is this campaign, or name another directory"
-            )
+        self._begun(manifest, resume)
         check_directory(path)
-        if MANIFEST in begun:
-            self._check(read_json(path / MANIFEST), manifest)
-        elif begun:
-            raise InvalidFile(f"{path} holds no {MANIFEST} to resume from; name another directory")
         path.mkdir(parents=True, exist_ok=True)
+        self.lock = FolderLock(path)
+        begun = self._begun(manifest, resume)  # again: another run may have ended in between
         for cell in cells:
             self._folder(cell.index).mkdir(parents=True, exist_ok=True)
         self._sweep()
-        if MANIFEST not in begun:
+        if not begun:
             self._write(CELLS, [cell.as_json() for cell in cells])
             self._write(MANIFEST, manifest)
         # By theorem: the file of each saved case, in the order of its name.
         self._kept: dict[str, dict[tuple[Any, ...], Path]] = defaultdict(dict)
         for file in (path / COUNTEREXAMPLES).glob("*.json"):
             self._kept[_theorem(file)][_order(file)] = file
+
+    def _begun(self, manifest: dict[str, Any], resume: bool) -> bool:
+        """Whether the folder holds this campaign already.
+
+        Raises:
+            InvalidFile: it holds something else, or nothing is to be taken up.
+        """
+        try:
+            held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        except OSError as error:
+            raise InvalidFile(f"cannot read {self.path}: {error.strerror}; name another directory") from None
+        held = {name for name in held if not name.startswith(".")}
+        if held and not resume:
+            raise InvalidFile(
+                f"{self.path} is not empty; go on with --resume if it is this campaign, or name another directory"
+            )
+        if held and MANIFEST not in held:
+            raise InvalidFile(f"{self.path} holds no {MANIFEST} to resume from; name another directory")
+        if held:
+            self._check(read_json(self.path / MANIFEST), manifest)
+        return bool(held)
 
     def _check(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         different = next(_differences(found, json.loads(json.dumps(wanted))), None)
@@ -90,7 +103,8 @@ class Store:
         """What a kill left half written."""
         for folder in (self.path, *(self.path / CASES).iterdir(), self.path / COUNTEREXAMPLES):
             for leftover in folder.glob(".*"):
-                leftover.unlink(missing_ok=True)
+                if leftover.name != LOCK:
+                    leftover.unlink(missing_ok=True)
 
     def _folder(self, cell: int) -> Path:
         return self.path / CASES / f"cell={cell}"

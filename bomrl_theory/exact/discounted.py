@@ -2,8 +2,8 @@
 
 How a system is solved is told by its own behaviour, counted in products with P and never in seconds, so the same
 input gives the same bits everywhere: a Neumann series while it contracts fast enough; otherwise BiCGSTAB; and where
-that fails and the graph has narrow separators, a sparse LU factorisation. SciPy's solvers are imported where they are
-used: every command loads this module, few have sparse tasks.
+that fails and the graph has narrow separators, a sparse LU factorisation. SciPy is imported where it is used: every
+command loads this module, few have sparse tasks.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.sparse import csc_array, csr_array, eye_array
 
 from bomrl_theory.numbers import Array
+
+if TYPE_CHECKING:  # see above
+    from scipy.sparse import csr_array
 
 Method = Literal["series", "bicgstab", "lu"]
 PROBE = 20
@@ -86,6 +88,7 @@ class DiscountedSystem:
                 return step
             if envelope(self.P) > LARGEST_ENVELOPE:
                 return step  # nothing better is affordable
+            from scipy.sparse import csc_array, eye_array
             from scipy.sparse.linalg import splu
 
             matrix = csc_array(eye_array(len(residual)) - self.gamma * self.P)

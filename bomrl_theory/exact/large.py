@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64, Int
-from scipy.sparse import csr_array
 
 from bomrl_theory.exact import kernels
 from bomrl_theory.exact.enclose import Bounds, backup_error
@@ -188,6 +187,8 @@ class _Backups:
             rows, r, scale = kernels.policy_rows(self.rows, self.task.r, self.scale, policy)
             if self.method == "sweeps":
                 return self._sweep(rows, r, scale, V, sweeps, goal)
+            from scipy.sparse import csr_array  # every command loads this module, few need it
+
             data = rows.W * np.repeat(scale, np.diff(rows.indptr))
             P = csr_array((data, rows.indices, rows.indptr), shape=(len(V), len(V)))
             return self._bicgstab(lambda x: P @ x, r, V)
@@ -237,7 +238,7 @@ class _Backups:
 
     def _bicgstab(self, ahead: Callable[[Array], Array], r: Array, V: Array) -> Array:
         """V moved towards the solution of ``V = r + ahead(V)``; or as it was, where that does not get nearer."""
-        from scipy.sparse.linalg import LinearOperator, bicgstab  # every command loads this module, few need it
+        from scipy.sparse.linalg import LinearOperator, bicgstab
 
         made = 0
 

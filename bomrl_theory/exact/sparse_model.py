@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Shaped
-from scipy.sparse import csr_array
 
 from bomrl_theory.errors import TooLarge
 from bomrl_theory.exact import kernels
@@ -25,6 +24,9 @@ from bomrl_theory.numbers import ENCLOSURES, FLOATS, Array, Enclosure, Numbers, 
 from bomrl_theory.numbers.enclosure import TINY, U, rounded_up
 from bomrl_theory.tasks.sparse import SparseMDP
 from bomrl_theory.tasks.sparse_family import SparseFamily
+
+if TYPE_CHECKING:  # imported where it is used: every command loads this module
+    from scipy.sparse import csr_array
 
 KEPT_GUESSES = 8
 CHUNK = 100_000
@@ -59,6 +61,8 @@ class Transitions:
 
     def under(self, pi: Float64[Array, "S A"]) -> csr_array:
         """P_pi [S, S] in float64; a row holds the entries of its actions one after the other."""
+        from scipy.sparse import csr_array
+
         states = self.task.states
         data = np.repeat((pi / self.total).ravel(), np.diff(self.W.indptr))
         data *= self.W.data

@@ -205,7 +205,9 @@ class SparseSolved(Solved):
                 del self._evaluations[kept]
             self._evaluations[key] = SparseEvaluation.of(self.model(numbers), weights)
         if not policy.flags.writeable:
-            self._latest = [(policy, numbers, self._evaluations[key]), *self._latest[:1]]
+            latest = [(policy, numbers, self._evaluations[key]), *self._latest]
+            kept = self._evaluations.values()
+            self._latest = [entry for entry in latest if any(entry[2] is one for one in kept)]
         return self._evaluations[key]
 
     def at_optimum(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:

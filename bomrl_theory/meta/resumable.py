@@ -29,6 +29,7 @@ import numpy as np
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.files import check_directory, read_npz, replacing
+from bomrl_theory.tasks.lock import LOCK, FolderLock
 
 LOG, CHECKPOINT = "log.csv", "checkpoint.npz"
 
@@ -67,8 +68,8 @@ class ResumableRun(ABC, Generic[S, R]):
         state: the last one that was saved.
 
     Raises:
-        InvalidFile: the directory is not empty, or what it holds is damaged or belongs to another run; the message
-            says what differs.
+        InvalidFile: the directory is not empty, is in use by another run, or what it holds is damaged or belongs to
+            another run; the message says what differs.
     """
 
     format: str
@@ -82,15 +83,18 @@ class ResumableRun(ABC, Generic[S, R]):
         held = held_names(path)
         if held and not resume:
             raise InvalidFile(f"{path} is not empty; go on with --resume if it is this run, or name another directory")
+        if held and CHECKPOINT not in held and not self._barely_begun(held):
+            raise InvalidFile(f"{path} holds no {CHECKPOINT} to resume from; name another directory")
         check_directory(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(path)
+        if held_names(path) != held:
+            raise InvalidFile(f"{path} was written by another run just now; name another directory")
         for leftover in path.glob(f".{CHECKPOINT}.*"):  # of a write that a kill interrupted
             leftover.unlink(missing_ok=True)
         if CHECKPOINT in held:
             self.state = self._load(begin)
-        elif held and not self._barely_begun(held):
-            raise InvalidFile(f"{path} holds no {CHECKPOINT} to resume from; name another directory")
         else:
-            path.mkdir(parents=True, exist_ok=True)
             self.state = begin
             self._files = {name: Appended(path / name) for name in self._names}
             self._files[LOG].append(csv_line(self.columns))
@@ -129,6 +133,8 @@ class ResumableRun(ABC, Generic[S, R]):
 
     def go_on(self, on_record: Callable[[R], None] = lambda record: None) -> S:
         """Go on to the end; an exception such as a keyboard interrupt leaves a state to take up again."""
+        if not self._lock.held:
+            self._lock.acquire()
         mark = self._mark(self.state)
         try:
             for done, (record, following) in enumerate(self.iterations(self.state)):
@@ -140,8 +146,11 @@ class ResumableRun(ABC, Generic[S, R]):
                 if (done + 1) % self.every == 0:
                     self._save(mark)
         finally:
-            self._save(mark)
-            self.state = mark.state
+            try:
+                self._save(mark)
+                self.state = mark.state
+            finally:
+                self._lock.release()
         return self.state
 
     def log(self) -> list[R]:
@@ -306,7 +315,7 @@ class Appended:
 
 
 def held_names(path: Path) -> set[str]:
-    """Names in a run's directory, but for temporary files of an interrupted write.
+    """Names in a run's directory, but for the lock and temporary files of an interrupted write.
 
     Raises:
         InvalidFile: it is no directory, or cannot be read.
@@ -314,7 +323,7 @@ def held_names(path: Path) -> set[str]:
     if not path.exists():
         return set()
     try:
-        return {entry.name for entry in path.iterdir() if not entry.name.startswith(f".{CHECKPOINT}.")}
+        return {entry.name for entry in path.iterdir() if not entry.name.startswith((f".{CHECKPOINT}.", LOCK))}
     except OSError as error:
         raise InvalidFile(f"cannot use {path} as a directory: {error.strerror}; name another one") from None
 

@@ -23,7 +23,6 @@ from bomrl_theory.meta.resumable import LOG as LOG
 from bomrl_theory.meta.resumable import ResumableRun
 from bomrl_theory.meta.train import Record, State, Trainer, Training
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.family import family_hash
 from bomrl_theory.tasks.files import replacing
 
 ITERATES, POLICY = "iterates.f64", "meta_policy.npy"
@@ -67,7 +66,7 @@ class RunDirectory(ResumableRun[State, Record]):
         settings: dict[str, Any] = {
             **trainer.config.as_json(),
             "seed": seed,
-            "family": family_hash(trainer.solved.family),
+            "family": trainer.solved.family.sha256,
             "start": hashlib.sha256(begin.theta.astype("<f8").tobytes()).hexdigest(),
         }
         super().__init__(path, begin, rng, settings, resume=resume)

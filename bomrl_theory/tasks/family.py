@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.markup import listing
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.mdp import MDP, as_doubles, check_distributions, check_task_weights, exact_discount
+from bomrl_theory.tasks.mdp import MDP, as_doubles, check_distributions, check_task_weights, dimensions, exact_discount
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +69,7 @@ class TaskFamily:
             raise InvalidTask(f"P has shape {list(P.shape)}; its second and last axis must both be the states")
         if r.shape != (tasks, states, actions):
             raise InvalidTask(f"r has shape {list(r.shape)}; P [T, S, A, S] asks for {[tasks, states, actions]}")
-        try:
-            shared = np.ndim(rho) == 1
-        except ValueError:  # ragged: the check below says so
-            shared = False
-        if shared:
+        if dimensions(rho) == 1:
             rho = as_doubles("rho", rho, ("s",))
             check_distributions("rho", rho, ("s",), weights=row_weights)
             rho = np.broadcast_to(rho, (tasks, *rho.shape))
@@ -151,6 +147,11 @@ class TaskFamily:
         """The same rewards where every action moves like the first."""
         return replace(self, P=np.broadcast_to(self.P[:, :, :1], self.P.shape))
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of everything that decides the family's tasks."""
+        return sha256_of(f"{self.P.shape} {self.gamma}", (self.P, self.r, self.rho, self.weights))
+
     def __repr__(self) -> str:
         return (
             f"TaskFamily('{self.name}', {self.tasks} tasks, {self.states} states, "
@@ -171,9 +172,10 @@ class TaskFamily:
         return listing(self.name, entries)
 
 
-def family_hash(family: TaskFamily) -> str:
-    """SHA-256 of everything that decides the family's tasks."""
-    digest = hashlib.sha256(f"{family.P.shape} {family.gamma}".encode())
-    for array in (family.P, family.r, family.rho, family.weights):
-        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+def sha256_of(header: str, arrays: Iterable[Array]) -> str:
+    """SHA-256 of a text and of arrays, whose shapes the text tells: doubles, and whole numbers in 64 bits."""
+    digest = hashlib.sha256(header.encode())
+    for array in arrays:
+        whole: Any = np.ascontiguousarray(array, dtype="<f8" if array.dtype.kind == "f" else "<i8")
+        digest.update(whole)
     return digest.hexdigest()

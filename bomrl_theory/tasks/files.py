@@ -1,15 +1,18 @@
-"""Task families on disk: npz and JSON, one schema, exact round-trip.
+"""Task families on disk, dense and sparse: npz and JSON, one schema, exact round-trip.
 
 | key | shape | meaning |
 |---|---|---|
 | ``P`` | [T, S, A, S] | transition probabilities (rows sum to 1 within 1e-9, then normalised exactly) |
+| ``P_data``, ``P_indices``, ``P_indptr`` | [N], [N], [T*S*A + 1] | instead of ``P``, sparse: CSR (:mod:`.csr`) |
 | ``r`` | [T, S, A] | rewards |
 | ``gamma`` | number, or a string such as ``"4/5"`` | discount in [0, 1), exact |
 | ``rho`` | [T, S] or [S] | start distribution |
 | ``weights`` | [T], optional | task weights, equal when left out |
 | ``rows`` | ``"probabilities"`` (default) or ``"weights"`` | with weights, every row is divided by its sum |
 | ``name`` | text, optional | how reports call the family |
-| ``labels`` | [S] texts, optional | state names |
+| ``labels`` | [S] texts, optional | state names, of a dense family |
+
+With ``P_indptr`` of length S*A + 1, all tasks of a sparse family share their transitions.
 """
 
 from __future__ import annotations
@@ -34,9 +37,13 @@ from bomrl_theory.errors import InvalidFile, InvalidTask
 from bomrl_theory.numbers import Array
 from bomrl_theory.tasks.family import TaskFamily
 from bomrl_theory.tasks.mdp import MAXIMUM_ENTRIES
+from bomrl_theory.tasks.sparse_family import SparseFamily
 
+CSR = ("P_data", "P_indices", "P_indptr")
 KEYS = ("P", "r", "gamma", "rho", "weights", "rows", "name", "labels")
 REQUIRED = ("P", "r", "gamma", "rho")
+SPARSE_KEYS = (*CSR, "r", "gamma", "rho", "weights", "rows", "name")
+SPARSE_REQUIRED = (*CSR, "r", "gamma", "rho")
 
 
 def check_directory(directory: Path) -> None:
@@ -94,10 +101,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def to_mapping(family: TaskFamily) -> dict[str, Any]:
+def to_mapping(family: TaskFamily | SparseFamily) -> dict[str, Any]:
     """The family as the schema's keys, losing nothing."""
+    sparse = isinstance(family, SparseFamily)
     return {
-        "P": family.P,
+        **(dict(zip(CSR, family.parts(), strict=True)) if sparse else {"P": family.P}),
         "r": family.r,
         "gamma": str(family.gamma),
         "rho": family.rho,
@@ -108,18 +116,21 @@ def to_mapping(family: TaskFamily) -> dict[str, Any]:
     }
 
 
-def from_mapping(mapping: dict[str, Any], *, name: str) -> TaskFamily:
+def from_mapping(mapping: dict[str, Any], *, name: str) -> TaskFamily | SparseFamily:
     """Validate a mapping that follows the schema.
 
     Raises:
         InvalidTask: a key is missing, unknown or invalid.
     """
+    sparse = any(key in mapping for key in CSR)
+    known, required = (SPARSE_KEYS, SPARSE_REQUIRED) if sparse else (KEYS, REQUIRED)
+    schema = "the schema of sparse families" if sparse else "the schema"
     for key in mapping:
-        if key not in KEYS:
-            raise InvalidTask(f"unknown key '{key}'; the schema has {', '.join(KEYS)}")
-    for key in REQUIRED:
+        if key not in known:
+            raise InvalidTask(f"unknown key '{key}'; {schema} has {', '.join(known)}")
+    for key in required:
         if key not in mapping:
-            raise InvalidTask(f"key '{key}' is missing; the schema needs {', '.join(REQUIRED)}")
+            raise InvalidTask(f"key '{key}' is missing; {schema} needs {', '.join(required)}")
     rows = _plain(mapping.get("rows", "probabilities"))
     if not isinstance(rows, str) or rows not in ("probabilities", "weights"):
         raise InvalidTask(f"rows is {rows!r}; it must be 'probabilities' or 'weights'")
@@ -130,16 +141,11 @@ def from_mapping(mapping: dict[str, Any], *, name: str) -> TaskFamily:
     name = _plain(mapping.get("name", name))
     if not isinstance(name, str):
         raise InvalidTask(f"name is {name!r:.60}; it must be a text")
-    return TaskFamily.new(
-        mapping["P"],
-        mapping["r"],
-        _plain(mapping["gamma"]),
-        mapping["rho"],
-        mapping.get("weights"),
-        name=name,
-        labels=labels,
-        row_weights=rows == "weights",
-    )
+    arrays = mapping["r"], _plain(mapping["gamma"]), mapping["rho"], mapping.get("weights")
+    row_weights = rows == "weights"
+    if sparse:
+        return SparseFamily.new(tuple(mapping[key] for key in CSR), *arrays, name=name, row_weights=row_weights)
+    return TaskFamily.new(mapping["P"], *arrays, name=name, labels=labels, row_weights=row_weights)
 
 
 def _plain(value: Any) -> Any:
@@ -147,16 +153,25 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
-def save_family(family: TaskFamily, path: str | Path) -> None:
+def check_ending(path: Path) -> None:
+    """Require a name that tells the format.
+
+    Raises:
+        InvalidFile: another ending than ``.npz`` or ``.json``.
+    """
+    if path.suffix not in (".npz", ".json"):
+        raise InvalidFile(f"{path}: unknown ending '{path.suffix}'; use .npz or .json")
+
+
+def save_family(family: TaskFamily | SparseFamily, path: str | Path) -> None:
     """Write ``path`` (``.npz`` or ``.json``) whole or not at all.
 
     Raises:
         InvalidFile: another ending, or the place cannot be written.
     """
     path = Path(path)
+    check_ending(path)
     mapping = to_mapping(family)
-    if path.suffix not in (".npz", ".json"):
-        raise InvalidFile(f"{path}: unknown ending '{path.suffix}'; use .npz or .json")
     with replacing(path) as temporary:
         if path.suffix == ".npz":
             with temporary.open("wb") as file:
@@ -170,7 +185,7 @@ def listed(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def load_family(path: str | Path) -> TaskFamily:
+def load_family(path: str | Path) -> TaskFamily | SparseFamily:
     """Read a family file.
 
     Raises:
@@ -178,10 +193,12 @@ def load_family(path: str | Path) -> TaskFamily:
             names the file, the key and the remedy).
     """
     path = Path(path)
-    if path.suffix not in (".npz", ".json"):
-        raise InvalidFile(f"{path}: unknown ending '{path.suffix}'; use .npz or .json")
+    check_ending(path)
     try:
         mapping = read_npz(path) if path.suffix == ".npz" else read_json(path)
+        for value in mapping.values():
+            if isinstance(value, np.ndarray):  # nobody else has it: it need not be copied
+                value.setflags(write=False)
         return from_mapping(mapping, name=path.stem)
     except InvalidTask as error:
         raise InvalidFile(f"{path}: {error}") from None

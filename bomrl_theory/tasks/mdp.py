@@ -48,15 +48,24 @@ def as_doubles(name: str, values: Any, axes: tuple[str, ...]) -> Array:
     if len(bad):
         place = tuple(int(i) for i in bad[0])
         raise InvalidTask(f"{at(name, place, axes)} is {array[place]}; replace it by a finite number")
-    if given.dtype.kind in "iO":  # whole numbers and fractions are exact; refuse to round them silently
-        same = np.frompyfunc(lambda x, y: Fraction(x) == Fraction(y), 2, 1)(given, array)
-        rounded = np.argwhere(~np.asarray(same, dtype=bool))
+    if given.dtype.kind in "iuO":  # whole numbers and fractions are exact; refuse to round them silently
+        doubtful = np.abs(array) >= 2.0**53 if given.dtype.kind in "iu" else np.ones(array.shape, dtype=bool)
+        same = np.frompyfunc(lambda x, y: Fraction(x) == Fraction(y), 2, 1)(given[doubtful], array[doubtful])
+        rounded = np.argwhere(doubtful)[~np.asarray(same, dtype=bool)]
         if len(rounded):
             place = tuple(int(i) for i in rounded[0])
             where = at(name, place, axes)
             raise InvalidTask(f"{where} = {given[place]} is not a double; give weights, or scale to whole numbers")
     array.setflags(write=False)
     return array
+
+
+def dimensions(values: Any) -> int:
+    """Of an array, or of nested sequences; 0 where these are ragged, which :func:`as_doubles` tells."""
+    try:
+        return np.ndim(values)
+    except ValueError:
+        return 0
 
 
 def at(name: str, place: tuple[int, ...], axes: tuple[str, ...]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from bomrl_theory.errors import InvalidTask
-from bomrl_theory.tasks.catalogue import CATALOGUE, family_named
+from bomrl_theory.tasks.catalogue import CATALOGUE, SPARSE, family_named
 from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.sparse_family import SparseFamily
 
 ROUNDING = Fraction(1, 2**40)
 """Rewards that are averages over transitions may leave their range by rounding: the range is widened by this share."""
@@ -27,7 +28,7 @@ class Sampler:
     """
 
     name: str
-    draw: Callable[[int, np.random.Generator], TaskFamily]
+    draw: Callable[[int, np.random.Generator], TaskFamily | SparseFamily]
     rewards: tuple[Fraction, Fraction]
 
     def largest_gap(self, gamma: Fraction) -> Fraction:
@@ -44,11 +45,12 @@ def sampler_named(spec: str) -> Sampler:
         UnknownName, InvalidFile, MissingExtra: as :func:`family_named`.
     """
     name, colon, rest = spec.partition(":")
-    if name not in CATALOGUE:
+    known = CATALOGUE | SPARSE
+    if name not in known:
         return _finite(spec)
     if any(item.partition("=")[0] == "tasks" for item in rest.split(",")):
         raise InvalidTask(f"'{spec}' fixes the number of tasks; leave tasks= out, --tasks says how many are drawn")
-    rewards = CATALOGUE[name].rewards
+    rewards = known[name].rewards
     if rewards is None:
         raise InvalidTask(
             f"rewards of {name} have no bound, and the inequality needs one; take another sampler or a family file"
@@ -57,7 +59,7 @@ def sampler_named(spec: str) -> Sampler:
     slack = ROUNDING * (high - low)
     low, high = low - slack, high + slack
 
-    def draw(tasks: int, rng: np.random.Generator) -> TaskFamily:
+    def draw(tasks: int, rng: np.random.Generator) -> TaskFamily | SparseFamily:
         return _inside(family_named(f"{spec}{',' if colon and rest else ':'}tasks={tasks}", rng), low, high)
 
     return Sampler(spec, draw, (low, high))
@@ -68,15 +70,14 @@ def _finite(spec: str) -> Sampler:
     family = family_named(spec, np.random.default_rng(0))  # nothing is drawn: a file or a table
     shares = family.weights / family.weights.sum()
 
-    def draw(tasks: int, rng: np.random.Generator) -> TaskFamily:
+    def draw(tasks: int, rng: np.random.Generator) -> TaskFamily | SparseFamily:
         chosen = rng.choice(family.tasks, size=tasks, p=shares)
-        arrays = (family.P[chosen], family.r[chosen], family.gamma, family.rho[chosen], np.ones(tasks))
-        return TaskFamily(*arrays, family.name, family.labels)
+        return replace(family.only(chosen.tolist()), weights=np.ones(tasks))
 
     return Sampler(spec, draw, (Fraction(float(family.r.min())), Fraction(float(family.r.max()))))
 
 
-def _inside(family: TaskFamily, low: Fraction, high: Fraction) -> TaskFamily:
+def _inside(family: TaskFamily | SparseFamily, low: Fraction, high: Fraction) -> TaskFamily | SparseFamily:
     """The family, whose rewards must be within the declared range: the statement rests on it."""
     least, greatest = (Fraction(float(x)) for x in (family.r.min(), family.r.max()))
     if not low <= least <= greatest <= high:

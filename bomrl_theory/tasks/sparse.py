@@ -6,24 +6,18 @@ The meaning is an :class:`MDP`'s: non-negative weights, divided by the exact sum
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.sparse import coo_array, csr_array, issparse
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.numbers import Array
-from bomrl_theory.tasks.mdp import (
-    MAXIMUM_ENTRIES,
-    MDP,
-    ROW_SUM_TOLERANCE,
-    as_doubles,
-    check_distributions,
-    exact_discount,
-)
+from bomrl_theory.tasks.csr import checked_parts, matrix_of, parts_of
+from bomrl_theory.tasks.mdp import MAXIMUM_ENTRIES, MDP, as_doubles, check_distributions, exact_discount
 
 CHUNK = 100_000
 """Rows drawn at a time, to bound temporary memory."""
@@ -38,23 +32,24 @@ class SparseMDP:
     """One task with sparse transitions. Build it with :meth:`new`; the arrays are read-only.
 
     Attributes:
-        P: transition weights, CSR [S*A, S]; row ``s A + a`` belongs to state s and action a.
+        P: transition weights, a SciPy ``csr_array`` [S*A, S]; row ``s A + a`` belongs to state s and action a.
         r: rewards [S, A], reward per step, exact doubles.
         gamma: discount, an exact rational in [0, 1).
         rho: start weights [S].
     """
 
-    P: csr_array
+    P: Any
     r: Float64[Array, "S A"]
     gamma: Fraction
     rho: Float64[Array, " S"]
 
     @classmethod
     def new(cls, P: Any, r: Any, gamma: Any, rho: Any, *, weights: bool = False) -> SparseMDP:
-        """Validate and build. The arrays of a CSR ``P`` in float64 are taken over, not copied.
+        """Validate and build. Arrays are copied, but for read-only ones that own their memory: large ones are shared.
 
         Args:
-            P: probabilities [S*A, S], any SciPy sparse array; with ``weights=True`` any non-negative weights.
+            P: probabilities [S*A, S], row ``s A + a``: any SciPy sparse array, or CSR ``(data, indices, indptr)``; with
+                ``weights=True`` any non-negative weights. Rows must be sorted, without duplicates.
             r: rewards [S, A].
             gamma: in [0, 1); a Fraction or a string is exact, a float is the double it is.
             rho: start distribution [S] (weights likewise).
@@ -62,40 +57,39 @@ class SparseMDP:
         Raises:
             InvalidTask: names the value, its place and the remedy.
         """
-        if not issparse(P):
-            raise InvalidTask("P is not a SciPy sparse array [S*A, S]; use MDP.new for dense transitions")
         r = as_doubles("r", r, ("s", "a"))
         rho = as_doubles("rho", rho, ("s",))
-        states, actions = r.shape
-        if P.shape != (states * actions, states):
-            raise InvalidTask(f"P has shape {list(P.shape)}; r asks for [S*A, S] = {[states * actions, states]}")
-        if rho.shape != (states,):
-            raise InvalidTask(f"rho has shape {list(rho.shape)}; r asks for {[states]}")
-        P = csr_array(P, dtype=np.float64)
-        if not P.has_canonical_format:
-            raise InvalidTask("P holds an entry twice or unsorted; call P.sum_duplicates() first")
-        for wrong, what in ((~np.isfinite(P.data), "not finite"), (P.data < 0, "negative")):
-            if wrong.any():
-                place = int(np.argmax(wrong))
-                row = int(np.searchsorted(P.indptr, place, side="right")) - 1
-                s, a = divmod(row, actions)
-                raise InvalidTask(f"P[s={s}, a={a}, s'={P.indices[place]}] = {P.data[place]} is {what}")
-        sums = P.sum(axis=1)
-        wrong = ~((sums > 0) & np.isfinite(sums)) if weights else ~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE)
-        if wrong.any():
-            s, a = divmod(int(np.argmax(wrong)), actions)
-            demand = "a positive finite sum" if weights else f"1 (within {ROW_SUM_TOLERANCE:g})"
-            raise InvalidTask(f"P[s={s}, a={a}] sums to {sums[s * actions + a]:.12g}, not {demand}; divide by its sum")
+        if rho.shape != r.shape[:1]:
+            raise InvalidTask(f"rho has shape {list(rho.shape)}; r asks for {[r.shape[0]]}")
+        states = r.shape[0]
+        parts = checked_parts(*parts_of(P, r.size, states), r.shape, weights=weights)
         check_distributions("rho", rho, ("s",), weights=weights)
-        for array in (P.data, P.indices, P.indptr):
-            array.setflags(write=False)
-        return cls(P, r, exact_discount(gamma), rho)
+        return cls(matrix_of(parts, states), r, exact_discount(gamma), rho)
+
+    @classmethod
+    def of_actions(cls, P: Sequence[Any], r: Any, gamma: Any, rho: Any, *, weights: bool = False) -> SparseMDP:
+        """As :meth:`new`, from one SciPy sparse array [S, S] for each action.
+
+        Raises:
+            InvalidTask: as :meth:`new`.
+        """
+        from scipy.sparse import csr_array, issparse, vstack
+
+        states, actions = as_doubles("r", r, ("s", "a")).shape
+        if len(P) != actions or not all(issparse(one) and one.shape == (states, states) for one in P):
+            raise InvalidTask(
+                f"P must hold {actions} SciPy sparse arrays [{states}, {states}], one for each action, as r has shape "
+                f"{[states, actions]}"
+            )
+        rows = np.arange(actions * states).reshape(actions, states).T.ravel()  # s A + a, not a S + s
+        return cls.new(csr_array(vstack(P, format="csr"))[rows], r, gamma, rho, weights=weights)
 
     @classmethod
     def of(cls, task: MDP) -> SparseMDP:
         """The same task, sparse."""
-        P = csr_array(task.P.reshape(-1, task.states))
-        return cls.new(P, task.r, task.gamma, task.rho, weights=True)
+        from scipy.sparse import csr_array
+
+        return cls.new(csr_array(task.P.reshape(-1, task.states)), task.r, task.gamma, task.rho, weights=True)
 
     def dense(self) -> MDP:
         """The same task with a dense array.
@@ -135,15 +129,18 @@ def sparse_garnet(
         raise InvalidTask(f"branching = {branching} exceeds states = {states}; lower it")
     rows = states * actions
     chunk = max(1, min(CHUNK, DRAWN_ENTRIES // (states if branching > states // 4 else branching)))
-    data, indices = np.empty((rows, branching)), np.empty((rows, branching), dtype=np.int32)
+    data, indices = np.empty(rows * branching), np.empty(rows * branching, dtype=np.int32)
     for start in range(0, rows, chunk):
-        part = slice(start, min(start + chunk, rows))
-        indices[part] = _distinct(part.stop - part.start, branching, states, rng)
-        weights = rng.standard_exponential((part.stop - part.start, branching))
-        data[part] = weights / weights.sum(axis=1, keepdims=True)
-    indptr = np.arange(rows + 1, dtype=np.int32 if data.size < 2**31 else np.int64) * branching
-    P = csr_array((data.ravel(), indices.ravel(), indptr), shape=(rows, states))
-    return SparseMDP.new(P, rng.random((states, actions)), gamma, np.ones(states), weights=True)
+        count = min(chunk, rows - start)
+        part = slice(start * branching, (start + count) * branching)
+        indices[part] = _distinct(count, branching, states, rng).ravel()
+        weights = rng.standard_exponential((count, branching))
+        data[part] = (weights / weights.sum(axis=1, keepdims=True)).ravel()
+    indptr = np.arange(rows + 1, dtype=np.int32) * branching
+    r, rho = rng.random((states, actions)), np.ones(states)
+    for array in (data, indices, indptr, r, rho):
+        array.setflags(write=False)
+    return SparseMDP.new((data, indices, indptr), r, gamma, rho, weights=True)
 
 
 def slippery_grid(
@@ -156,6 +153,8 @@ def slippery_grid(
     Raises:
         InvalidTask: ``side`` below 1, or ``slip`` no probability.
     """
+    from scipy.sparse import coo_array, csr_array
+
     check_stored(side=side, columns=side, moves=12)
     if not 0 <= slip <= 1:
         raise InvalidTask(f"slip = {slip} is not a probability")
@@ -171,7 +170,6 @@ def slippery_grid(
     data = np.repeat([probability for _, probability in turns], states * 4)
     target = np.concatenate([np.roll(targets, -turn, axis=1).ravel() for turn, _ in turns])
     P = csr_array(coo_array((data, (source, target)), shape=(states * 4, states)))
-    P.sum_duplicates()
     r = np.repeat(rng.random((states, 1)), 4, axis=1)
     return SparseMDP.new(P, r, gamma, np.ones(states), weights=True)
 

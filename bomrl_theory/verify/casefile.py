@@ -16,9 +16,11 @@ from typing import Any
 
 from bomrl_theory.errors import BomrlError, InvalidFile, InvalidTask
 from bomrl_theory.exact.solved import Solved
+from bomrl_theory.exact.sparse_solved import solved_family
 from bomrl_theory.linear_quadratic import files as quadratic
 from bomrl_theory.linear_quadratic.task import LinearQuadraticFamily
 from bomrl_theory.tasks.files import check_directory, from_mapping, listed, read_json, replacing, to_mapping
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.readable import exact_lines, exact_mapping
@@ -27,6 +29,13 @@ from bomrl_theory.verify.verdict import Verdict
 SCHEMA = "bomrl-case-1"
 KEYS = ("schema", "theorem", "family", "meta_policy", "algorithm", "lambda", "steps")
 LARGEST_STEPS = 10_000
+LARGEST_SPARSE = 1_000_000
+"""Stored transitions of a sparse family that a case file may hold: some 30 MB of text."""
+
+
+def fits_file(case: AnyCase) -> bool:
+    """Whether a case is small enough for a file; a larger sparse family has its own, or a name and a seed."""
+    return not isinstance(case.family, SparseFamily) or case.family.transitions <= LARGEST_SPARSE
 
 
 def case_mapping(case: AnyCase, verdict: Verdict) -> dict[str, Any]:
@@ -96,7 +105,7 @@ def tasks_from_mapping(mapping: Any, setting: Any, *, name: str) -> Solved | Lin
         return quadratic.from_mapping(mapping, name=name)
     if setting != Case.setting:
         raise InvalidTask(f"setting is {setting!r}; it must be {Case.setting!r} or {LinearQuadraticCase.setting!r}")
-    return Solved(from_mapping(mapping, name=name))
+    return solved_family(from_mapping(mapping, name=name))
 
 
 def case_on(tasks: Solved | LinearQuadraticFamily, mapping: dict[str, Any], *, origin: str) -> AnyCase:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bomrl_theory.adapt.adapt import algorithm_named
-from bomrl_theory.exact.sparse_solved import SparseSolved
 from bomrl_theory.numbers import to_floats
 from bomrl_theory.theory.case import Case
 from bomrl_theory.theory.measured import Measured, View
 from bomrl_theory.theory.theorem import Theorem
+from bomrl_theory.verify.memory import forget_constants
 from bomrl_theory.verify.verdict import Outcome, Verdict, Views, judge
 
 SEVERITY = (Outcome.VIOLATED, Outcome.UNDECIDED, Outcome.OUT_OF_SCOPE, Outcome.HOLDS)
@@ -114,10 +114,8 @@ def evaluate_case(case: Case, theorems: Iterable[Theorem]) -> EvaluationReport:
             bounds.append(_bound(theorem, case, views))
         elif theorem.covers(unadapted):
             bounds.append(_bound(theorem, unadapted, unadapted_views))
-        if isinstance(case.solved, SparseSolved):  # a constant is an array of all states
-            for measured in (*views.values(), *unadapted_views.values()):
-                measured.memo.clear()
-            case.solved.forget_actions()
+        forget_constants(views)
+        forget_constants(unadapted_views)
     numbers = case.number_systems("<=")[0]
     with numbers.activated():
         everything = tuple(range(case.family.tasks))

@@ -11,7 +11,8 @@ from typing import Any
 
 import bomrl_theory
 from bomrl_theory.numbers import device_in_use
-from bomrl_theory.tasks.family import TaskFamily, family_hash
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.theorem import Theorem
 from bomrl_theory.verify.certificate import theorem_line, versions
 
@@ -43,7 +44,11 @@ class Fingerprint:
 
     @classmethod
     def of(
-        cls, theorems: Sequence[Theorem], families: Iterable[tuple[str, TaskFamily]], drawn: str, seed: int
+        cls,
+        theorems: Sequence[Theorem],
+        families: Iterable[tuple[str, TaskFamily | SparseFamily]],
+        drawn: str,
+        seed: int,
     ) -> Fingerprint:
         """The fingerprint of a run of these theorems.
 
@@ -52,7 +57,7 @@ class Fingerprint:
         """
         return cls(
             tuple((theorem.id, theorem_line(theorem)["sha256"]) for theorem in theorems),
-            tuple((name, family_hash(family)) for name, family in families),
+            tuple((name, family.sha256) for name, family in families),
             drawn,
             seed,
             versions() | ({"device": device.described} if (device := device_in_use()) else {}),

@@ -6,6 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from bomrl_theory.numbers import Array
+from bomrl_theory.tasks.family import TaskFamily
+from bomrl_theory.tasks.sparse_family import SparseFamily
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.shrink import whole_weights
@@ -18,7 +20,7 @@ LONG = 12
 
 def exact_mapping(case: Case) -> dict[str, Any]:
     """Everything as text: fractions such as ``1/10``, exact."""
-    family = case.family
+    family = _dense(case.family)
     return {
         "gamma": str(family.gamma),
         "lambda": str(case.lam),
@@ -45,6 +47,7 @@ def exact_lines(case: AnyCase) -> list[str]:
     if isinstance(case, LinearQuadraticCase):
         return lines + _quadratic_lines(case)
     assert isinstance(case, Case)
+    family = _dense(family)
     for task in range(family.tasks):
         start = _mixture(family.rho[task], "state {}")
         if family.tasks > 1:
@@ -59,6 +62,11 @@ def exact_lines(case: AnyCase) -> list[str]:
                 chance = _shown(_exact(case.phi[s])[a])
                 lines.append(f"  state {s}, action {a}: reward {reward}, to {target}; meta-policy {chance}")
     return lines
+
+
+def _dense(family: TaskFamily | SparseFamily) -> TaskFamily:
+    """A family of few states may be sparse all the same."""
+    return family.dense() if isinstance(family, SparseFamily) else family
 
 
 def _count(number: int, noun: str) -> str:

@@ -26,7 +26,6 @@ from typing import Any
 
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.linear_quadratic import files as quadratic
-from bomrl_theory.tasks.family import family_hash
 from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.verify.fingerprint import Fingerprint
@@ -191,7 +190,7 @@ class _CaseHash:
         digest = hashlib.sha256(f"{case.algorithm.name} {case.lam} {case.steps} ".encode())
         if isinstance(case, Case):
             if self._last[0] is not case.shared:
-                self._last = case.shared, family_hash(case.family)
+                self._last = case.shared, case.family.sha256
             digest.update(self._last[1].encode())
             digest.update(case.phi.astype("<f8").tobytes())
         elif isinstance(case, LinearQuadraticCase):

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.optimize import differential_evolution
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
@@ -358,6 +357,8 @@ class Search:
 
         def over(*_: object, **__: object) -> bool:
             return share is not None and time.perf_counter() > share
+
+        from scipy.optimize import differential_evolution  # few runs search, and it takes a while to load
 
         differential_evolution(
             cost,

@@ -18,7 +18,8 @@ from jaxtyping import Float64
 
 from bomrl_theory.errors import InvalidTask
 from bomrl_theory.exact.solved import Solved
-from bomrl_theory.meta.barycentre import barycentre
+from bomrl_theory.exact.sparse_solved import solved_family
+from bomrl_theory.meta.barycentre import barycentre_of
 from bomrl_theory.numbers import Array, Enclosure
 from bomrl_theory.tasks.sampler import Sampler
 from bomrl_theory.theory.case import Case
@@ -156,9 +157,8 @@ def unseen(
         if number < least:
             raise InvalidTask(f"--{name} {number}: draw at least {least}")
     if phi is None:
-        training = Solved(sampler.draw(train, rng))
-        phi = barycentre(training.family, training.optimum)
-    return bound_on_sample(sampler, Solved(sampler.draw(tasks, rng)), delta, algorithm, lam, phi, steps=steps)
+        phi = barycentre_of(solved_family(sampler.draw(train, rng)))
+    return bound_on_sample(sampler, solved_family(sampler.draw(tasks, rng)), delta, algorithm, lam, phi, steps=steps)
 
 
 def bound_on_sample(

@@ -33,6 +33,7 @@ from bomrl_theory.theory.case import AnyCase, Case
 from bomrl_theory.theory.linear_quadratic import LinearQuadraticCase
 from bomrl_theory.theory.registry import theorem_named
 from bomrl_theory.theory.theorem import Theorem, made
+from bomrl_theory.verify.memory import forget_constants
 from bomrl_theory.verify.processes import end_with_parent
 from bomrl_theory.verify.verdict import Verdict, Views, judge
 
@@ -80,6 +81,7 @@ def judged(theorems: Iterable[Theorem], case: AnyCase, *, precise: bool = False)
         start = time.perf_counter()
         verdicts = judge(theorem, case, views, precise=precise)
         found.append((verdicts, time.perf_counter() - start))
+        forget_constants(views)
     return found
 
 
