@@ -87,7 +87,9 @@ def measured(row: Row) -> Record:
     The first call is not counted, unless it takes the whole budget.
     """
     if row.smallest not in (None, row.size):
-        row.prepare(row.smallest).call()
+        small = row.prepare(row.smallest)
+        small.renew()
+        small.call()
     work = row.prepare(row.size)
     wall: list[float] = []
     cpu: list[float] = []

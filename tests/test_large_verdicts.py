@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import re
 import subprocess
 import sys
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,22 @@ def test_medium_families_get_certified_verdicts(algorithm: str, family: str) -> 
             Outcome.HOLDS
         )
         assert judge(theorem_named(name).scaled(factor), case, views)[0].outcome is not Outcome.OUT_OF_SCOPE
+
+
+@pytest.mark.parametrize("name", ["garnet:states=4", "sparse-garnet:states=50"])
+@pytest.mark.parametrize("algorithm", list(UNIVERSAL))
+def test_a_judged_case_leaves_memory_with_its_last_reference(name: str, algorithm: str) -> None:
+    """Nothing waits for the collector of cycles, which does not see how large arrays are."""
+    family = family_named(name, np.random.default_rng(0))
+    gc.disable()
+    try:
+        case = Case.new(family, random_phi(family, 0), algorithm, "1/10")
+        judge(theorem_named(UNIVERSAL[algorithm][0]), case)
+        solved = weakref.ref(case.solved)
+        del case
+        assert solved() is None
+    finally:
+        gc.enable()
 
 
 def test_a_slow_solver_widens_and_never_lies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,10 @@ class Optimum:
     def certified(self) -> bool:
         return "float" not in self.decided
 
+    def at(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
+        """``values(s, a*(s))``."""
+        return np.take_along_axis(values, self.actions[..., None], axis=-1)[..., 0]
+
 
 def optimal_policy(
     family: TaskFamily, *, rational_states: int = RATIONAL_STATES, models: Callable[[Numbers], Model] | None = None

@@ -117,10 +117,6 @@ class Solved:
         """pi* of every task."""
         return self.optimum.actions
 
-    def at_optimum(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
-        """``values(s, a*(s))``."""
-        return np.take_along_axis(values, self.optimum.actions[..., None], axis=-1)[..., 0]
-
     def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
         """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
         if numbers is ENCLOSURES:

@@ -6,7 +6,7 @@ over all actions that could be its own. So a tie costs width, never rigour, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -60,6 +60,16 @@ class SparseOptimum(Optimum):
         """Whether pi* is certain everywhere."""
         return not self.open.any()
 
+    def at(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
+        """``values(s, a*(s))``; enclosed over all actions that pi* could take."""
+        mine = super().at(values)
+        if not isinstance(values, Enclosure) or self.unique:
+            return mine
+        low = np.where(self.possible, values.low, np.inf).min(axis=-1)
+        high = np.where(self.possible, values.high, -np.inf).max(axis=-1)
+        hull: Numeric = Enclosure.between(low, high)
+        return np.where(self.open, hull, mine)
+
 
 def sparse_optimum(family: SparseFamily, transitions: Sequence[Transitions]) -> SparseOptimum:
     """Solve and enclose every task; see :class:`SparseOptimum`."""
@@ -112,7 +122,6 @@ class SparseStar(SparseEvaluation):
     """The evaluation of pi*, enclosed over every action that it could take."""
 
     optimum: SparseOptimum
-    at_optimum: Callable[[Numeric], Numeric]
 
     @cached_property
     def V(self) -> Shaped[Numeric, "T S"]:
@@ -137,7 +146,7 @@ class SparseStar(SparseEvaluation):
         return super().visited
 
     def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
-        return self.at_optimum(values)
+        return self.optimum.at(values)
 
     def _require_certain(self) -> None:
         if self.model.numbers.certified and not self.optimum.unique:
@@ -188,7 +197,7 @@ class SparseSolved(Solved):
                 pi = Enclosure(np.where(unknown, 0.5, weights), np.where(unknown, 0.5, 0.0))
                 if optimum.unique:
                     pi = Enclosure(weights, np.broadcast_to(0.0, weights.shape))
-            self._stars[numbers] = SparseStar(model, pi, weights, optimum, self.at_optimum)
+            self._stars[numbers] = SparseStar(model, pi, weights, optimum)
         return self._stars[numbers]
 
     def evaluate(self, policy: Float64[Array, "*T S A"], numbers: Numbers) -> Evaluation:
@@ -210,18 +219,8 @@ class SparseSolved(Solved):
             self._latest = [entry for entry in latest if any(entry[2] is one for one in kept)]
         return self._evaluations[key]
 
-    def at_optimum(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
-        optimum = self.optimum
-        mine = super().at_optimum(values)
-        if not isinstance(values, Enclosure) or optimum.unique:
-            return mine
-        low = np.where(optimum.possible, values.low, np.inf).min(axis=-1)
-        high = np.where(optimum.possible, values.high, -np.inf).max(axis=-1)
-        hull: Numeric = Enclosure.between(low, high)
-        return np.where(optimum.open, hull, mine)
-
     def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
-        return self.at_optimum(self.model(numbers).expected(values))
+        return self.optimum.at(self.model(numbers).expected(values))
 
     @property
     def optimal_actions(self) -> Int[Array, "T S"]:

@@ -109,7 +109,7 @@ class Measured(View):
 
     def at_star(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``values(s, a*(s))``."""
-        return self.case.solved.at_optimum(values)
+        return self.case.solved.optimum.at(values)
 
     def span(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         """``max_a - min_a``."""
