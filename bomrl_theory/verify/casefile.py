@@ -132,14 +132,15 @@ def case_on(tasks: Solved | LinearQuadraticFamily, mapping: dict[str, Any], *, o
 
 
 def save_case(case: AnyCase, verdict: Verdict, directory: Path) -> Path:
-    """Write the case under a name made from its content, so nothing is ever overwritten by another.
+    """Write the case under a name made from what is judged, so nothing is ever overwritten by another.
 
     Raises:
         InvalidFile: the directory cannot be written.
     """
     check_directory(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(case_text(case, verdict).encode()).hexdigest()[:8]
+    judged = case_mapping(case, verdict) | {"verdict": [verdict.outcome, verdict.task]}  # not the sides' last digits
+    digest = hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:8]
     path = directory / f"{verdict.theorem}-{digest}.json"
     write_case(case, verdict, path)
     return path
