@@ -172,10 +172,21 @@ class Rows:
         return np.where(self.sane, rad, np.inf)
 
     def backup(self, task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Enclosure:
-        """``r + gamma P V - V`` [*T, S, A] of the task with these rows, enclosed in float64 (see
-        :func:`backup_error`); inside ``activated()``."""
-        mid = (task.r + float(task.gamma) * self.expected(V)) - V[..., None]
-        return _difference(mid, self.where_sane(_radius(task, V, self.terms))[..., None, None])
+        """``r + gamma P V - V`` [*T, S, A] of the task with these rows, enclosed in float64; inside ``activated()``.
+
+        Theorem. Rows of P sum to 1, so with ``V = c + x`` it is ``r - (1-gamma) c + gamma P x - x``, whose rounding
+        errors grow with the span of V and not with its size: :func:`backup_error` of x, and what subtractions lose.
+        """
+        centre = V.max(axis=-1, keepdims=True) / 2 + V.min(axis=-1, keepdims=True) / 2
+        x = V - centre
+        lost = (1 - ENCLOSURES.constant(task.gamma)) * Enclosure.exact(centre[..., 0])
+        r = task.r - lost.mid[..., None, None]
+        size, reward = np.abs(x).max(axis=-1), np.abs(r).max(axis=(-2, -1))
+        # x and r are rounded, which matters once for r and twice, as P x and as x, for x.
+        rounded = U * (2 * size + reward) + lost.rad
+        rad = rounded_up(backup_error(self.terms, float(task.gamma), size, reward) + rounded)
+        mid = (r + float(task.gamma) * self.expected(x)) - x[..., None]
+        return _difference(mid, self.where_sane(rad)[..., None, None])
 
 
 def backup(task: TaskFamily | MDP, V: Float64[Array, "*T S"]) -> Enclosure:
