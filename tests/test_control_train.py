@@ -31,6 +31,7 @@ from bomrl_theory.control.record import Record
 from bomrl_theory.control.train import PATIENCE, TIMING, ControlRun, Trainer
 from bomrl_theory.errors import InvalidFile
 from bomrl_theory.meta.resumable import CHECKPOINT, LOG, read_log
+from bomrl_theory.tasks.lock import LOCK
 
 TINY = Config(tasks=3, trajectories=4, hidden=(4,), iterations=4)
 SHORT = ("train", "--control", "point-mass", "--tasks", "3", "--trajectories", "4", "--iterations", "3", "-o", "run")
@@ -47,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(directory: Path) -> dict[str, bytes]:
     """Every file with its bytes, but for what tells the time."""
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name != TIMING}
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name not in (TIMING, LOCK)}
 
 
 def trainer(**changes: Any) -> Trainer:

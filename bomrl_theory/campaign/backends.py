@@ -161,7 +161,13 @@ class Processes:
         self._executor = self._make()
 
     def close(self, finished: bool) -> None:
-        self._executor.shutdown(wait=True, kill_workers=not finished)
+        hook = threading.excepthook
+        if not finished:  # loky's own thread may stumble over work that is taken from it here
+            threading.excepthook = lambda _: None
+        try:
+            self._executor.shutdown(wait=True, kill_workers=not finished)
+        finally:
+            threading.excepthook = hook
 
 
 def _begin(parent: int) -> None:

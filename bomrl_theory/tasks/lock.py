@@ -1,7 +1,7 @@
 """A folder that one run at a time writes into.
 
 The lock is the operating system's, on a file ``.lock`` in the folder, so that it ends with the process, however that
-ends; the file stays, since removing it would let two runs hold different ones.
+ends. Whoever holds it removes the file at the end, and whoever then holds a removed one tries again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from bomrl_theory.errors import InvalidFile
@@ -28,6 +29,21 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     HELD: tuple[type[OSError], ...] = (BlockingIOError,)
+
+
+def _is(handle: int, path: Path) -> bool:
+    """Whether the open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _give_back(handle: int, path: Path) -> None:
+    if sys.platform != "win32":  # where an open file cannot be removed, it stays
+        with suppress(OSError):
+            path.unlink()
+    os.close(handle)
 
 
 class FolderLock:
@@ -52,20 +68,27 @@ class FolderLock:
         Raises:
             InvalidFile: as for the class.
         """
-        try:
-            handle = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InvalidFile(f"cannot write {self.folder}: {error.strerror}; choose a writable directory") from None
-        try:
-            _take(handle)
-        except HELD:
+        path = self.folder / LOCK
+        while True:
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise InvalidFile(
+                    f"cannot write {self.folder}: {error.strerror}; choose a writable directory"
+                ) from None
+            try:
+                _take(handle)
+            except HELD:
+                os.close(handle)
+                raise InvalidFile(
+                    f"{self.folder} is in use by another run; wait until that has ended, or name another directory"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            if _is(handle, path):
+                break
             os.close(handle)
-            raise InvalidFile(
-                f"{self.folder} is in use by another run; wait until that has ended, or name another directory"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        self._closed = weakref.finalize(self, os.close, handle)
+        self._closed = weakref.finalize(self, _give_back, handle, path)
 
     @property
     def held(self) -> bool:
