@@ -223,8 +223,9 @@ class _Batch:
     def _together(self, theorem: Theorem, saved: int) -> Columns | None:
         """Verdicts on all families at once; None where the theorem asks for each by itself.
 
-        That a constant of a claim about families depends on one task alone is its author's word. So one family is
-        judged by itself too, and where that comes out otherwise, all are.
+        That a constant of a claim about families depends on one task alone is its author's word. So the first and the
+        last family are judged by themselves too, for a constant may look at either end of what it is given; and where
+        one comes out otherwise, all are.
         """
         if self.families == 1:
             return judge_columns(theorem, self.case, self.views, saved=saved)
@@ -233,10 +234,13 @@ class _Batch:
         if theorem.scope == "task":
             return judge_columns(theorem, self.case, self.views, saved=saved) if theorem.separable else None
         columns = judge_columns(theorem, self.case, self.views, families=self.families, saved=saved)
-        alone, _ = self._alone(theorem, 0, 0)
-        sides = [(columns.left[0], alone.left[0]), (columns.bound[0], alone.bound[0])]
-        as_alone = all(np.allclose(one, other, rtol=1e-6, atol=1e-12, equal_nan=True) for one, other in sides)
-        return columns if as_alone and columns.outcomes[0] is alone.outcomes[0] else None
+        for place in (0, self.families - 1):
+            alone, _ = self._alone(theorem, place, 0)
+            sides = [(columns.left[place], alone.left[0]), (columns.bound[place], alone.bound[0])]
+            as_alone = all(np.allclose(one, other, rtol=1e-6, atol=1e-12, equal_nan=True) for one, other in sides)
+            if not as_alone or columns.outcomes[place] is not alone.outcomes[0]:
+                return None
+        return columns
 
     def _alone(self, theorem: Theorem, place: int, saved: int) -> tuple[Columns, AnyCase]:
         if place not in self.own:
