@@ -130,3 +130,7 @@ class DeterministicEvaluation(Evaluation):
 
     def average(self, values: Shaped[Numeric, "T S A"]) -> Shaped[Numeric, "T S"]:
         return np.take_along_axis(values, self.actions[..., None], axis=-1)[..., 0]
+
+    def ahead(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
+        """``P_pi values``; in balls a value that is not met leaves no trace, however little is known of it."""
+        return self.model.numbers.multiply(self.P, values[:, None, :]).sum(axis=-1)

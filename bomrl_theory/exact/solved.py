@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64, Int, Shaped
+from jaxtyping import Float64, Int
 
 from bomrl_theory.exact.enclosed import EnclosedDeterministicEvaluation, EnclosedEvaluation, EnclosedModel
 from bomrl_theory.exact.evaluate import DeterministicEvaluation, Evaluation
@@ -20,7 +20,6 @@ from bomrl_theory.numbers import (
     Array,
     Balls,
     Numbers,
-    Numeric,
     Rationals,
     certified_systems,
     of_kind,
@@ -116,12 +115,6 @@ class Solved:
     def optimal_actions(self) -> Int[Array, "T S"]:
         """pi* of every task."""
         return self.optimum.actions
-
-    def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
-        """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
-        if numbers is ENCLOSURES:
-            return self.star(numbers).ahead(values)
-        return numbers.multiply(self.star(numbers).P, values[:, None, :]).sum(axis=-1)
 
     def __repr__(self) -> str:
         return f"Solved({self.family!r})"

@@ -219,9 +219,6 @@ class SparseSolved(Solved):
             self._latest = [entry for entry in latest if any(entry[2] is one for one in kept)]
         return self._evaluations[key]
 
-    def ahead_of_optimum(self, values: Shaped[Numeric, "T S"], numbers: Numbers) -> Shaped[Numeric, "T S"]:
-        return self.optimum.at(self.model(numbers).expected(values))
-
     @property
     def optimal_actions(self) -> Int[Array, "T S"]:
         """Raises:

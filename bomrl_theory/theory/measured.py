@@ -134,7 +134,7 @@ class Measured(View):
 
     def ahead(self, values: Shaped[Numeric, "T S"]) -> Shaped[Numeric, "T S"]:
         """``P_{pi*} values``; a value that is not met leaves no trace, however little is known of it."""
-        return self.case.solved.ahead_of_optimum(values, self.numbers)
+        return self.star.ahead(values)
 
     @cached_property
     def soft_value(self) -> Shaped[Numeric, "T S"]:
